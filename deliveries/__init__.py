@@ -1,0 +1,1 @@
+"""What we promise: every accepted notification ends in a state that a person can find."""

@@ -1,0 +1,70 @@
+"""The actors: they accept and return. Everything else about a notification happens in the engine."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import dramatiq
+from django.conf import settings
+
+from deliveries.contract import InvalidMessage, read
+from deliveries.broker import Batch, Envelope
+from deliveries.ledger import Accept, DeadLettered
+from deliveries.middleware import engine
+from deliveries.profiles import PROFILES
+
+logger = logging.getLogger(__name__)
+
+PUSH = settings.PUSH
+PROFILE = PROFILES[PUSH.upstream_profile]
+
+
+@dramatiq.actor(queue_name=PUSH.rabbitmq_queue)
+def receive(messages: Any) -> None:
+    """Accepts a batch of push requests: each is in the ledger, as a notification or as a dead letter, when this returns."""
+    batch = Batch.of(messages)
+    accepts, dead_letters = [], []
+    for envelope in batch:
+        try:
+            request = read(
+                envelope.body,
+                message_id=envelope.message_id,
+                correlation_id=envelope.correlation_id,
+                priority=envelope.priority,
+            )
+        except InvalidMessage as invalid:
+            dead_letters.append(_dead_letter(envelope, invalid))
+        else:
+            accepts.append(Accept(request, "queue", PROFILE.is_high(request.priority), PUSH.notification_ttl))
+    engine().accept(accepts, dead_letters)
+    for letter in dead_letters:
+        _publish(letter)
+    batch.committed = True
+
+
+@dramatiq.actor(queue_name=f"{PUSH.rabbitmq_queue}.resume")
+def resume(ids: list[str]) -> None:
+    """A wake-up: these notifications have just become due. A lost one costs a second, until the dispatcher's next round."""
+    engine().resume(ids)
+
+
+def _dead_letter(envelope: Envelope, invalid: InvalidMessage) -> DeadLettered:
+    logger.warning(
+        "A message was not accepted and is a dead letter",
+        extra={"notification_id": invalid.notification_id, "reasons": invalid.reasons},
+    )
+    return DeadLettered(
+        envelope.body,
+        "invalid_message",
+        invalid.reasons,
+        invalid.notification_id,
+        envelope.correlation_id or "",
+        report_owed=invalid.notification_id is not None,
+    )
+
+
+def _publish(letter: DeadLettered) -> None:
+    """Puts a copy on the failed queue; raises when that is not confirmed, and the batch comes again."""
+    headers = {"x-code": letter.code, "x-notification-id": letter.notification_id or ""}
+    dramatiq.get_broker().publish_dead_letter(letter.body, "; ".join(letter.reasons), headers)  # type: ignore[attr-defined]

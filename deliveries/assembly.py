@@ -1,0 +1,82 @@
+"""Puts the parts of the pipeline together from the settings, on the engine's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from deliveries.dead_letters import DeadLetterOffice, Publish
+from deliveries.ledger import Writer
+from deliveries.pipeline import Pipeline
+from deliveries.profiles import PROFILES
+from deliveries.recipients import Recipients
+from deliveries.rendering import Renderer
+from deliveries.reporting import Reporter
+from deliveries.retries import RetryPolicy
+from deliveries.sending import Sender
+from deliveries.upstreams import Upstream
+from providers.base import Provider
+from providers.breaker import Breaker
+from providers.http import HttpClient
+from providers.registry import build
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What the engine runs."""
+
+    pipeline: Pipeline
+    dead_letters: DeadLetterOffice
+    upstreams: tuple[Upstream, ...]
+    provider: Provider
+    http: HttpClient
+
+    def health(self) -> dict[str, Any]:
+        """The state of every neighbour as this process sees it, by name."""
+        neighbours = {upstream.name: {"breaker": upstream.breaker.snapshot()} for upstream in self.upstreams}
+        return neighbours | {self.provider.name: self.provider.health()}
+
+    async def close(self) -> None:
+        await self.provider.close()
+        await self.http.close()
+
+
+def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, executor: Executor) -> Assembly:
+    """Builds everything from the settings; to be called on the loop that will run it."""
+    push = settings.PUSH
+    http = HttpClient()
+    profile = PROFILES[push.upstream_profile]
+    retries = RetryPolicy.of(
+        attempts=push.max_retry_attempts, min_wait=push.retry_min_wait, max_wait=push.retry_max_wait
+    )
+    users = _upstream("user_service", push.user_service_url, http)
+    templates = _upstream("template_service", push.template_service_url, http)
+    gateway = _upstream("gateway", push.api_gateway_url, http)
+    name, options = settings.PROVIDER
+    provider = build(name, http, options)
+    reporter = Reporter(gateway, profile, retries.report)
+    sender = Sender(provider, retries, alive)
+    return Assembly(
+        Pipeline(
+            writer,
+            Recipients(users, profile),
+            Renderer(templates, profile),
+            sender,
+            reporter,
+            retries,
+        ),
+        DeadLetterOffice(writer, reporter, retries.report, publish, executor),
+        (users, templates, gateway),
+        provider,
+        http,
+    )
+
+
+def _upstream(name: str, base_url: str, http: HttpClient) -> Upstream:
+    push = settings.PUSH
+    breaker = Breaker(name, push.circuit_breaker_fail_max, push.circuit_breaker_timeout)
+    return Upstream(name, base_url, http, breaker)

@@ -1,0 +1,28 @@
+"""What Django's checks say about settings that are allowed and yet look wrong."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning, register  # noqa: A004
+
+FEWEST_FOR_BATCHES = 50
+UPSTREAMS = ("user_service_url", "template_service_url", "api_gateway_url")
+
+
+@register
+def prefetch_is_enough(**_: Any) -> list[CheckMessage]:
+    count = settings.PUSH.rabbitmq_prefetch_count
+    if count >= FEWEST_FOR_BATCHES:
+        return []
+    wrong = f"RABBITMQ_PREFETCH_COUNT is {count}: batches stay small."
+    return [Warning(wrong, hint="Leave it at 200; 50 is the least.", id="deliveries.W001")]
+
+
+@register
+def upstreams_are_named(**_: Any) -> list[CheckMessage]:
+    """With RabbitMQ it is no demo, so the sandbox's address is a forgotten setting."""
+    forgotten = [name.upper() for name in UPSTREAMS if name not in settings.PUSH.model_fields_set]
+    if settings.PUSH.embedded_broker or not forgotten:
+        return []
+    wrong = f"{', '.join(forgotten)}: not set, so the sandbox's address is asked."
+    return [Warning(wrong, hint="Set them to the services' addresses.", id="deliveries.W002")]

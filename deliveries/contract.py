@@ -1,0 +1,227 @@
+"""The message: the one definition of a push request, for the queue and for the REST API.
+
+Producers spell the same request in several ways; `read` takes the first spelling it finds of each field and answers a
+`PushRequest`, or raises `InvalidMessage` with every reason at once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_DEPTH = 32
+MAX_TTL = 28 * 24 * 3600
+
+#: Where a field may stand in a message, first hit wins. A tuple is a path into nested objects.
+ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "notification_id": (("notification_id",), ("request_id",), ("message_id",), ("id",)),
+    "request_id": (("request_id",),),
+    "user_id": (("user_id",), ("user", "id"), ("recipient_id",), ("metadata", "user_id")),
+    "template_id": (
+        ("template_id",),
+        ("template_code",),
+        ("template", "slug"),
+        ("template_name",),
+    ),
+    "title": (
+        ("title",),
+        ("template", "subject"),
+        ("template", "title"),
+        ("template_data", "subject"),
+        ("template_subject",),
+    ),
+    "body": (("body",), ("template", "body"), ("template_data", "body"), ("template_content",)),
+    "variables": (("variables",), ("context",)),
+    "priority": (("priority",),),
+    "metadata": (("metadata",),),
+    "image": (("image",), ("image_url",)),
+    "link": (("link",), ("click_action",)),
+    "ttl": (("ttl",),),
+    "expires_at": (("expires_at",),),
+    "language": (("language",), ("locale",)),
+    "correlation_id": (("correlation_id",),),
+    "guarantee": (("guarantee",),),
+}
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+
+
+class InvalidMessage(ValueError):
+    """A message that cannot be accepted.
+
+    `reasons` says everything that is wrong with it, one sentence each; `faults` the same as (field, reason) pairs;
+    `notification_id` is its id where one could be read.
+    """
+
+    def __init__(self, faults: list[tuple[str, str]], notification_id: str | None = None) -> None:
+        self.faults = faults
+        self.reasons = [f"{field}: {reason}" if field else reason for field, reason in faults]
+        self.notification_id = notification_id
+        super().__init__("; ".join(self.reasons))
+
+
+class PushRequest(BaseModel):
+    """A push request as accepted. Unknown fields of the message are ignored, known ones are checked strictly."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    notification_id: Id
+    user_id: Id
+    template_id: Id | None = None
+    title: str | None = Field(None, max_length=1024)
+    body: str | None = Field(None, max_length=4096)
+    variables: dict[str, Any] = Field(default_factory=dict)
+    priority: int | str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    image: str | None = Field(None, max_length=2048)
+    link: str | None = Field(None, max_length=2048)
+    ttl: int | None = Field(None, ge=0, le=MAX_TTL, strict=True, description="seconds from acceptance")
+    expires_at: AwareDatetime | None = None
+    language: str = Field("en", max_length=16)
+    request_id: Id | None = None
+    correlation_id: Id = Field(default_factory=lambda: str(uuid.uuid4()))
+    guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
+
+    @field_validator("variables", "metadata", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @field_validator("priority")
+    @classmethod
+    def _priority_is_bounded(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, str) and value.lstrip("-").isdigit() and len(value) < 9:
+            value = int(value)
+        if isinstance(value, str) and len(value) > 32:
+            raise ValueError("should be a number or a word such as high")
+        if isinstance(value, int) and not 0 <= value <= 255:
+            raise ValueError("should be between 0 and 255")
+        return value
+
+    @model_validator(mode="after")
+    def _has_content(self) -> PushRequest:
+        if self.template_id is None and self.title is None and self.body is None:
+            raise ValueError("a template_id, or a title or body, is needed")
+        return self
+
+    def as_json(self) -> str:
+        """The request as stored in the ledger; `PushRequest.model_validate_json` reads it back."""
+        return orjson.dumps(
+            self.model_dump(mode="json", exclude_defaults=True) | {"correlation_id": self.correlation_id}
+        ).decode()
+
+
+def read(
+    body: bytes,
+    *,
+    message_id: str | None = None,
+    correlation_id: str | None = None,
+    priority: int | None = None,
+) -> PushRequest:
+    """Reads a message's body; the AMQP properties fill what the body leaves out. Raises InvalidMessage."""
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidMessage([("", f"the message has {len(body)} bytes, the limit is {MAX_BODY_BYTES}")])
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidMessage([("", f"the message is not JSON: {error}")]) from None
+    properties = {
+        "notification_id": message_id,
+        "correlation_id": correlation_id,
+        "priority": priority,
+    }
+    return read_document(document, {k: v for k, v in properties.items() if v is not None}, body=body)
+
+
+def read_document(
+    document: object, defaults: Mapping[str, Any] | None = None, *, body: bytes | None = None
+) -> PushRequest:
+    """Reads a parsed message; `defaults` fill what it leaves out. Raises InvalidMessage."""
+    document = _unwrapped(document)
+    if not isinstance(document, dict):
+        raise InvalidMessage([("", f"the message is a JSON {type(document).__name__}, not an object")])
+    fields = {**(defaults or {}), **_found(document)}
+    faults = list(_hostile(document, orjson.dumps(document) if body is None else body))
+    try:
+        if faults:
+            raise InvalidMessage(faults, _readable_id(fields))
+        return PushRequest.model_validate(fields)
+    except ValidationError as error:
+        faults = [
+            (".".join(map(str, e["loc"])), e["msg"]) for e in error.errors(include_url=False, include_input=False)
+        ]
+        raise InvalidMessage(faults, _readable_id(fields)) from None
+
+
+def _unwrapped(document: object) -> object:
+    """Some gateways wrap the message as {"pattern": …, "data": {…}}."""
+    if isinstance(document, dict) and "pattern" in document and isinstance(document.get("data"), dict):
+        return document["data"]
+    return document
+
+
+def _found(document: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for field, paths in ALIASES.items():
+        for path in paths:
+            value: Any = document
+            for key in path:
+                value = value.get(key) if isinstance(value, dict) else None
+            if value is not None:
+                found[field] = value
+                break
+    template_data = document.get("template_data")
+    if "variables" not in found and isinstance(template_data, dict) and "body" not in template_data:
+        found["variables"] = template_data
+    return found
+
+
+def _hostile(document: dict[str, Any], body: bytes) -> Iterable[tuple[str, str]]:
+    """What would break the ledger or a reader. The document is walked only when its bytes make it suspicious."""
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
+        yield "", f"the message is nested deeper than {MAX_DEPTH} levels"
+    elif b"\\u0000" in body and _has_nul(document):
+        yield "", "the message contains the NUL character, which cannot be stored"
+
+
+def _depth(document: object) -> int:
+    level, depth = [document], 0
+    while level:
+        depth += 1
+        level = [child for node in level for child in _children(node)]
+    return depth
+
+
+def _has_nul(node: object) -> bool:
+    if isinstance(node, str):
+        return "\0" in node
+    return any(_has_nul(child) for child in _children(node, keys=True))
+
+
+def _children(node: object, *, keys: bool = False) -> list[Any]:
+    if isinstance(node, dict):
+        return [*node, *node.values()] if keys else list(node.values())
+    return node if isinstance(node, list) else []
+
+
+def _readable_id(fields: Mapping[str, Any]) -> str | None:
+    value = fields.get("notification_id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and 0 < len(value.strip()) <= 255 and "\0" not in value:
+        return value.strip()
+    return None

@@ -1,0 +1,212 @@
+"""The engine: one event loop and one writer per worker process, beside Dramatiq's threads.
+
+It owns the loop, the writer, the dispatcher's clock and the drain; nothing else starts a thread. Dramatiq's threads hand
+notifications over and never wait for their delivery; each is carried by a coroutine of its own on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import uvloop
+from django.conf import settings
+
+from deliveries.assembly import Assembly, assemble
+from deliveries.dead_letters import Publish
+from deliveries.dispatcher import Dispatcher
+from deliveries.heartbeat import Heartbeat
+from deliveries.ledger import Accept, Accepted, DeadLettered, ReleaseWorker, Writer
+from deliveries.ledger.change import Change, Hand
+from deliveries.ledger.connection import conninfo, connect
+from deliveries.places import Places
+from deliveries.work import Work
+
+logger = logging.getLogger(__name__)
+
+START_TIMEOUT = 60.0
+EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h: a supervisor restarts us
+
+
+class Engine:
+    """Carries notifications. `publish` puts a copy of a dead letter on the failed queue (blocking, confirmed)."""
+
+    def __init__(self, publish: Publish) -> None:
+        self.places = Places(settings.PUSH.max_in_flight)
+        self.worker_id = uuid4()
+        self._conninfo = conninfo()
+        self._publish = publish
+        self._hand = Hand(self.worker_id, settings.PUSH.delivery_lease)
+        self._writer = Writer(partial(connect, self._conninfo), self._hand)
+        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._assembly: Assembly | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._ready: threading.Event = threading.Event()
+        self._stop: asyncio.Event
+        self._parent = os.getppid()
+        self._threads = [
+            self._thread("writer", self._writer.run),
+            self._thread("engine", self._run),
+        ]
+
+    def start(self) -> None:
+        """Returns once the heartbeat beats. Raises RuntimeError when the database does not let it."""
+        for thread in self._threads:
+            thread.start()
+        if not self._ready.wait(START_TIMEOUT):
+            raise RuntimeError("The engine did not start: the database did not answer within a minute.")
+        logger.info(
+            "Engine started",
+            extra={"worker": str(self.worker_id), "max_in_flight": self.places.count},
+        )
+
+    def accept(self, accepts: list[Accept], dead_letters: list[DeadLettered]) -> None:
+        """Commits what a thread brings, in this worker's name, and starts what is new. Waits for places, one at a time.
+
+        Returns when all of it is committed and started; raises psycopg.Error when the ledger refuses it.
+        """
+        if not self.places.take():
+            raise RuntimeError("The engine is stopping and accepts nothing more.")
+        try:
+            units: list[list[Change]] = [[accept] for accept in accepts]
+            units += [[letter] for letter in dead_letters]
+            results = self._writer.write_from_thread(*units)
+            arrived = time.monotonic()
+            works = [
+                _fresh(accept, result, arrived)
+                for accept, [result] in zip(accepts, results[: len(accepts)], strict=True)
+                if result is not None
+            ]
+        except BaseException:
+            self.places.give_back()
+            raise
+        self._start_from_thread(works)
+
+    def resume(self, ids: list[str]) -> None:
+        """Takes up rows that somebody has just made due, without waiting for the dispatcher's next round."""
+        assert self._dispatcher is not None
+        self._call(self._dispatcher.claim(ids))
+
+    def drain(self, grace: float) -> None:
+        """Finishes what is in flight within `grace` seconds, hands back the rest, and ends all threads."""
+        self.places.close()
+        loop = self._loop
+        if loop is None:
+            return
+        deadline = time.monotonic() + grace
+        while self._flights and time.monotonic() < deadline:
+            time.sleep(0.02)
+        loop.call_soon_threadsafe(self._stop.set)
+        self._threads[1].join(grace + 5)
+        [[handed_back]] = self._writer.write_from_thread([ReleaseWorker()])
+        self._writer.stop()
+        self._threads[0].join(5)
+        logger.info("Engine stopped", extra={"handed_back": handed_back})
+
+    def _thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                run()
+            except BaseException:
+                logger.critical(
+                    "The %s thread died; ending the process so that it is started anew",
+                    name,
+                    exc_info=True,
+                )
+                os._exit(EXIT_SOFTWARE)
+
+        return threading.Thread(target=guarded, name=name, daemon=True)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._live())
+
+    async def _live(self) -> None:
+        """The life of the loop: everything is built, beats and ticks until told to stop."""
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        executor = ThreadPoolExecutor(1, thread_name_prefix="blocking")
+        heartbeat = Heartbeat(self._conninfo, self._hand, self._vitals)
+        self._assembly = assembly = assemble(self._writer, heartbeat.alive, self._publish, executor)
+        self._dispatcher = Dispatcher(
+            self._writer,
+            self.places,
+            heartbeat,
+            assembly.dead_letters,
+            self._start,
+            lambda: self._flights.keys(),
+            self._hand.lease,
+        )
+        await heartbeat.start()
+        clocks = [asyncio.create_task(clock) for clock in (heartbeat.run(), self._dispatcher.run(), self._watch())]
+        self._ready.set()
+        await self._stop.wait()
+        for task in [clocks[1], *self._flights.values()]:
+            task.cancel()
+        await asyncio.gather(clocks[1], *self._flights.values(), return_exceptions=True)
+        for task in clocks:
+            task.cancel()
+        await heartbeat.stop()
+        await assembly.close()
+        executor.shutdown()
+
+    async def _watch(self) -> None:
+        """A worker whose master was killed would go on for ever, unsupervised: it leaves in good order instead."""
+        while os.getppid() == self._parent:
+            await asyncio.sleep(1)
+        logger.error("The parent process is gone: stopping")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _vitals(self) -> tuple[int, dict[str, Any]]:
+        assert self._assembly is not None
+        return len(self._flights), self._assembly.health()
+
+    def _start_from_thread(self, works: list[Work]) -> None:
+        """Starts works, the first on a place already taken, the others as places become free."""
+        places = 1
+        while works:
+            now, works = works[:places], works[places:]
+            self._call_soon(self._start, now)
+            places = 0
+            if works:
+                if not self.places.take():
+                    return  # stopping: the drain hands these back
+                places = 1 + self.places.take_up_to(len(works) - 1)
+        self.places.give_back(places)
+
+    def _start(self, works: list[Work]) -> None:
+        """Starts a coroutine for each, on the loop; its place is given back when it ends."""
+        assert self._assembly is not None
+        for work in works:
+            task = asyncio.create_task(self._assembly.pipeline.carry(work))
+            self._flights[work.id] = task
+            task.add_done_callback(lambda task, id=work.id: self._landed(id, task))  # type: ignore[misc]
+
+    def _landed(self, id: str, task: asyncio.Task[None]) -> None:
+        self.places.give_back()
+        if self._flights.get(id) is task:
+            del self._flights[id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("Notification %s could not be carried on; it is taken up again", id, exc_info=error)
+
+    def _call_soon(self, call: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+
+def _fresh(accept: Accept, accepted: Accepted, arrived: float) -> Work:
+    expires_at = arrived + accepted.expires_in
+    return Work(accept.request, accepted.fence, accept.high_priority, expires_at)

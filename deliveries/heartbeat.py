@@ -1,0 +1,98 @@
+"""The heartbeat: says on a connection of its own that this worker lives, so that nobody takes its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from deliveries.ledger.change import Hand
+
+logger = logging.getLogger(__name__)
+
+BEAT = """
+INSERT INTO workers (id, host, pid, in_flight, breakers, started_at, heartbeat_at)
+VALUES (%(worker)s, %(host)s, %(pid)s, %(in_flight)s, %(breakers)s, now(), now())
+ON CONFLICT (id) DO UPDATE
+SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.breakers
+"""
+
+#: Workers that have been silent for a day are forgotten.
+FORGET = "DELETE FROM workers WHERE heartbeat_at < now() - interval '1 day'"
+
+#: What a beat tells: how many notifications are in flight, and the state of the breakers.
+Vitals = Callable[[], tuple[int, dict[str, Any]]]
+
+
+class Heartbeat:
+    """Beats five times a lease. `alive` is False once so much time has passed that others may soon call us dead."""
+
+    def __init__(self, conninfo: str, hand: Hand, vitals: Vitals) -> None:
+        self._conninfo = conninfo
+        self._hand = hand
+        self._vitals = vitals
+        self._last = float("-inf")
+        self._since = float("inf")
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    def alive(self) -> bool:
+        """Whether this worker may start sends. The margin of a fifth of the lease covers the way to FCM."""
+        return time.monotonic() - self._last < self._hand.lease * 0.8
+
+    @property
+    def steady_for(self) -> float:
+        """Seconds since the database could be reached again; before it is a lease, nobody else can be called dead."""
+        return time.monotonic() - self._since if self.alive() else 0.0
+
+    async def start(self) -> None:
+        """Beats for the first time. Raises psycopg.Error when the database is not there."""
+        await self._beat()
+
+    async def run(self) -> None:
+        """Beats until cancelled; while the database is away it goes on trying."""
+        while True:
+            await asyncio.sleep(self._hand.lease / 5)
+            try:
+                async with asyncio.timeout(self._hand.lease / 2):
+                    await self._beat()
+            except (psycopg.Error, TimeoutError) as error:
+                await self._drop()
+                logger.warning(
+                    "The heartbeat did not reach the database: %s",
+                    str(error).strip() or "timed out",
+                )
+
+    async def stop(self) -> None:
+        await self._drop()
+
+    async def _beat(self) -> None:
+        begun = time.monotonic()
+        if self._connection is None:
+            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+            await self._connection.execute(FORGET)
+        in_flight, breakers = self._vitals()
+        await self._connection.execute(
+            BEAT,
+            self._hand.parameters()
+            | {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "in_flight": in_flight,
+                "breakers": Jsonb(breakers),
+            },
+        )
+        if not self.alive():
+            self._since = begun
+        self._last = begun
+
+    async def _drop(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()

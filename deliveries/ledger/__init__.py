@@ -1,0 +1,29 @@
+"""The ledger: the only code that writes a notification's rows, in set-based statements behind one group-committing writer.
+
+A change is a small dataclass; the writer takes all changes of one kind that have gathered and hands them to the kind's
+`apply`, which answers one result per change. Every change may be applied twice with the effect of once: its answer can
+be lost with the connection.
+"""
+
+from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
+from deliveries.ledger.claiming import Claim, ClaimOrphans, Forgotten, ReleaseWorker
+from deliveries.ledger.sending import Abandon, Landed, StartSends
+from deliveries.ledger.settling import Attempted, Reported, Settle
+from deliveries.ledger.writer import Writer
+
+__all__ = [
+    "Abandon",
+    "Accept",
+    "Accepted",
+    "Attempted",
+    "Claim",
+    "ClaimOrphans",
+    "DeadLettered",
+    "Forgotten",
+    "Landed",
+    "ReleaseWorker",
+    "Reported",
+    "Settle",
+    "StartSends",
+    "Writer",
+]

@@ -1,0 +1,148 @@
+"""Accepting: a message becomes a row, once, or a dead letter that can be found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+from psycopg import Cursor
+
+from deliveries.contract import MAX_TTL, PushRequest
+from deliveries.ledger.change import Hand, columns, token
+
+#: Bytes of a dead letter's body that are kept.
+KEPT_BODY_BYTES = 64 * 1024
+
+# The rows are inserted in the order of their ids, so that two workers with the same ids wait for, and never deadlock, each
+# other. A re-run after a lost answer inserts nothing: it finds its rows by their token.
+ACCEPT = f"""
+WITH input AS (
+    SELECT * FROM unnest(
+        %(token)s::bigint[], %(notification_id)s::text[], %(user_id)s::text[], %(template_id)s::text[],
+        %(correlation_id)s::text[], %(source)s::text[], %(document)s::text[], %(high_priority)s::bool[],
+        %(at_most_once)s::bool[], %(ttl)s::float8[], %(expires_at)s::timestamptz[]
+    ) AS t(token, notification_id, user_id, template_id, correlation_id, source, document, high_priority,
+           at_most_once, ttl, expires_at)
+), inserted AS (
+    INSERT INTO notifications (
+        accept_token, notification_id, user_id, template_id, correlation_id, source, request, high_priority,
+        at_most_once, expires_at, worker_id, fence, next_attempt_at)
+    SELECT token, notification_id, user_id, template_id, correlation_id, source, document::jsonb, high_priority,
+           at_most_once,
+           least(coalesce(expires_at, 'infinity'), now() + make_interval(secs => coalesce(ttl, {MAX_TTL}))),
+           %(worker)s, CASE WHEN %(worker)s::uuid IS NULL THEN 0 ELSE 1 END,
+           CASE WHEN %(worker)s::uuid IS NULL THEN now() END
+    FROM input ORDER BY notification_id
+    ON CONFLICT (notification_id) DO NOTHING
+    RETURNING accept_token, fence, extract(epoch FROM expires_at - now())::float8
+)
+SELECT * FROM inserted
+UNION ALL
+SELECT n.accept_token, n.fence, extract(epoch FROM n.expires_at - now())::float8
+FROM notifications n JOIN input i ON n.notification_id = i.notification_id AND n.accept_token = i.token
+WHERE n.worker_id IS NOT DISTINCT FROM %(worker)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A new notification is in the ledger, in the hand's name; `expires_in` is in seconds, by the database's clock."""
+
+    fence: int
+    expires_in: float
+
+
+@dataclass(slots=True)
+class Accept:
+    """Accepts one request. Results in Accepted, or in None where its notification id is already known.
+
+    `ttl` is the time to live in seconds that applies unless the request says less.
+    """
+
+    rank: ClassVar[int] = 0
+
+    request: PushRequest
+    source: str
+    high_priority: bool
+    ttl: float
+    token: int = field(default_factory=token)
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Accept], hand: Hand) -> list[Accepted | None]:
+        requests = [change.request for change in changes]
+        rows = columns(requests, "notification_id", "user_id", "template_id", "correlation_id", "expires_at")
+        rows |= columns(changes, "token", "source", "high_priority")
+        rows["document"] = [request.as_json() for request in requests]
+        rows["at_most_once"] = [request.guarantee == "at_most_once" for request in requests]
+        rows["ttl"] = [change._ttl() for change in changes]
+        cursor.execute(ACCEPT, rows | hand.parameters())
+        accepted = {row[0]: Accepted(row[1], row[2]) for row in cursor.fetchall()}
+        return [accepted.get(change.token) for change in changes]
+
+    def _ttl(self) -> float | None:
+        """Seconds to live; None leaves it to the request's `expires_at` alone."""
+        if self.request.ttl is not None:
+            return float(self.request.ttl)
+        return None if self.request.expires_at else self.ttl
+
+
+@dataclass(slots=True)
+class DeadLettered:
+    """Keeps a message that cannot be processed. The same body again is counted, not kept twice. Results in None.
+
+    With a `fence` it speaks of a notification whose attempts are used up, and holds only if that ended at this fence.
+    """
+
+    rank: ClassVar[int] = 10
+
+    body: bytes
+    code: str
+    reasons: list[str]
+    notification_id: str | None
+    correlation_id: str = ""
+    fence: int | None = None
+    copy_owed: bool = False
+    report_owed: bool = False
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[DeadLettered], hand: Hand) -> list[None]:
+        for change in sorted(changes, key=lambda change: change.body_hash):
+            cursor.execute(DEAD_LETTER, change._row())
+        return [None] * len(changes)
+
+    @property
+    def body_hash(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            "body_hash": self.body_hash,
+            "body": self.body[:KEPT_BODY_BYTES],
+            "size": len(self.body),
+            "code": self.code,
+            "reasons": orjson.dumps(
+                [reason.replace("\0", "\N{REPLACEMENT CHARACTER}") for reason in self.reasons]
+            ).decode(),
+            "notification_id": self.notification_id,
+            "correlation_id": self.correlation_id,
+            "fence": self.fence,
+            "copy_owed": self.copy_owed,
+            "report_owed": self.report_owed,
+        }
+
+
+DEAD_LETTER = """
+INSERT INTO dead_letters (
+    body_hash, body, size, code, reasons, notification_id, correlation_id, copy_due_at, report_due_at)
+SELECT
+    %(body_hash)s, %(body)s, %(size)s, %(code)s, %(reasons)s::jsonb, %(notification_id)s, %(correlation_id)s,
+    CASE WHEN %(copy_owed)s THEN now() END, CASE WHEN %(report_owed)s THEN now() END
+WHERE %(fence)s::int IS NULL OR EXISTS (
+    SELECT FROM notifications
+    WHERE notification_id = %(notification_id)s AND fence = %(fence)s AND status = 'failed')
+ON CONFLICT (body_hash) DO UPDATE SET
+    count = dead_letters.count + 1, last_seen_at = now(), state = 'open', reasons = excluded.reasons
+"""

@@ -1,0 +1,52 @@
+"""What a change to the ledger is, for the writer that applies it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+from uuid import UUID
+
+from psycopg import Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """In whose name changes are applied: a worker, and how old its heartbeat may be in seconds.
+
+    The doors (API, console, commands) have none: what they leave behind is due at once, for any worker.
+    """
+
+    worker_id: UUID | None
+    lease: float
+
+    def parameters(self) -> dict[str, Any]:
+        return {"worker": self.worker_id, "lease": self.lease}
+
+
+class Change(Protocol):
+    """One change. `rank` orders the kinds within a transaction."""
+
+    rank: ClassVar[int]
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Self], hand: Hand) -> list[Any]:
+        """Applies all of them and returns one result for each, in order. Raises psycopg.Error."""
+        ...
+
+
+def token() -> int:
+    """A name for one operation, by which a repeat recognises what it has itself already done."""
+    return random.getrandbits(63)
+
+
+def columns(changes: Sequence[Any], *names: str) -> dict[str, list[Any]]:
+    """The named attributes of the changes as columns, for `unnest`."""
+    return {name: [getattr(change, name) for change in changes] for name in names}
+
+
+#: True while the worker's own heartbeat is good: a worker that others may call dead starts nothing.
+ALIVE = """EXISTS (
+    SELECT FROM workers w
+    WHERE w.id = %(worker)s AND w.heartbeat_at > now() - make_interval(secs => %(lease)s))"""

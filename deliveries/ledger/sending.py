@@ -1,0 +1,169 @@
+"""Sending: a delivery is claimed before it is sent, and its outcome lands on the very send that was claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from psycopg import Cursor
+
+from deliveries.ledger.change import ALIVE, Hand, columns, token
+from deliveries.models import Status
+from deliveries.work import Delivery
+
+CLAIM_NOTIFICATIONS = f"""
+UPDATE notifications n
+SET status = 'sending', updated_at = now(),
+    resolved_at = coalesce(n.resolved_at, now() - make_interval(secs => i.resolved_ago)),
+    rendered_at = coalesce(n.rendered_at, now() - make_interval(secs => i.rendered_ago))
+FROM unnest(%(notification_id)s::text[], %(fence)s::int[], %(resolved_ago)s::float8[], %(rendered_ago)s::float8[])
+     AS i(notification_id, fence, resolved_ago, rendered_ago)
+WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
+  AND n.status IN ('pending', 'sending') AND {ALIVE}
+RETURNING n.notification_id
+"""
+
+# A re-run after a lost answer meets its own rows: it knows them by their token, and they count as inserted.
+INSERT_DELIVERIES = """
+INSERT INTO push_deliveries (
+    notification_id, user_id, device_token, platform, title, body, data, provider, send_token, status, sending_at)
+SELECT notification_id, user_id, device_token, platform, title, body, data::jsonb, provider, send_token, 'sending', now()
+FROM unnest(
+    %(notification_id)s::text[], %(user_id)s::text[], %(device_token)s::text[], %(platform)s::text[], %(title)s::text[],
+    %(body)s::text[], %(data)s::text[], %(provider)s::text[], %(send_token)s::bigint[]
+) AS d(notification_id, user_id, device_token, platform, title, body, data, provider, send_token)
+ON CONFLICT (notification_id, device_token) DO UPDATE SET updated_at = now()
+    WHERE push_deliveries.send_token = excluded.send_token
+RETURNING send_token, id
+"""
+
+CLAIM_DELIVERIES = """
+UPDATE push_deliveries d
+SET status = 'sending', send_token = i.send_token, sending_at = now(), next_attempt_at = NULL, updated_at = now()
+FROM unnest(%(id)s::bigint[], %(send_token)s::bigint[]) AS i(id, send_token)
+WHERE d.id = i.id AND (d.status = 'pending' OR d.status = 'sending' AND d.send_token = i.send_token)
+RETURNING d.send_token, d.id
+"""
+
+
+@dataclass(slots=True)
+class StartSends:
+    """Claims sends: of new deliveries (without an id yet, which they are given) or of pending ones.
+
+    Results in the deliveries that may now be sent: none where the notification is no longer this worker's, or where the
+    worker's heartbeat is too old. Every delivery carries a `send_token` of its own for this send.
+    """
+
+    rank: ClassVar[int] = 1
+
+    notification_id: str
+    fence: int
+    deliveries: list[Delivery]
+    resolved_ago: float = 0.0
+    rendered_ago: float = 0.0
+
+    def __post_init__(self) -> None:
+        for delivery in self.deliveries:
+            delivery.send_token = token()
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[StartSends], hand: Hand) -> list[list[Delivery]]:
+        notifications = columns(changes, "notification_id", "fence", "resolved_ago", "rendered_ago")
+        cursor.execute(CLAIM_NOTIFICATIONS, notifications | hand.parameters())
+        ours = {row[0] for row in cursor.fetchall()}
+        claimed = [delivery for change in changes if change.notification_id in ours for delivery in change.deliveries]
+        ids = _start(cursor, INSERT_DELIVERIES, [d for d in claimed if d.id is None])
+        ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
+        return [[d for d in change.deliveries if d.take_id(ids)] for change in changes]
+
+
+_ROW = (
+    "notification_id",
+    "user_id",
+    "device_token",
+    "platform",
+    "title",
+    "body",
+    "data",
+    "provider",
+    "send_token",
+)
+
+
+def _start(cursor: Cursor[Any], statement: str, deliveries: list[Delivery]) -> dict[int, int]:
+    """Runs one of the two statements above; returns the id of each started delivery by its send token."""
+    if not deliveries:
+        return {}
+    deliveries.sort(key=lambda d: (d.notification_id, d.device_token))
+    cursor.execute(statement, columns(deliveries, "id", *_ROW))
+    return dict(cursor.fetchall())
+
+
+LAND = """
+UPDATE push_deliveries d
+SET status = i.status, provider_message_id = i.provider_message_id, error_code = i.error_code,
+    error_message = i.error_message, attempts = d.attempts + i.burnt, unknown_count = d.unknown_count + i.unknown,
+    sent_at = CASE WHEN i.status = 'sent' THEN now() END, updated_at = now(),
+    next_attempt_at = now() + make_interval(secs => i.wait)
+FROM unnest(
+    %(id)s::bigint[], %(send_token)s::bigint[], %(status)s::text[], %(provider_message_id)s::text[],
+    %(error_code)s::text[], %(error_message)s::text[], %(burnt)s::int[], %(unknown)s::int[], %(wait)s::float8[]
+) AS i(id, send_token, status, provider_message_id, error_code, error_message, burnt, unknown, wait)
+WHERE d.id = i.id AND d.send_token = i.send_token AND d.status = 'sending'
+"""
+
+
+@dataclass(slots=True)
+class Landed:
+    """The outcome of one claimed send. A late one, of a send that was since claimed by somebody else, changes nothing.
+
+    `burnt` and `unknown` are 0 or 1; `wait` is in seconds until the next attempt, None when there is none.
+    """
+
+    rank: ClassVar[int] = 2
+
+    id: int
+    send_token: int
+    status: Status
+    provider_message_id: str = ""
+    error_code: str = ""
+    error_message: str = ""
+    burnt: int = 1
+    unknown: int = 0
+    wait: float | None = field(default=None)
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Landed], hand: Hand) -> list[None]:
+        cursor.execute(LAND, columns(changes, *cls.__slots__))
+        return [None] * len(changes)
+
+
+ABANDON = """
+UPDATE push_deliveries d
+SET status = i.status, error_code = i.error_code, error_message = i.error_message, next_attempt_at = NULL,
+    updated_at = now()
+FROM unnest(
+    %(notification_id)s::text[], %(fence)s::int[], %(status)s::text[], %(error_code)s::text[], %(error_message)s::text[]
+) AS i(notification_id, fence, status, error_code, error_message)
+JOIN notifications n ON n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
+WHERE d.notification_id = i.notification_id AND d.status = 'pending'
+"""
+
+
+@dataclass(slots=True)
+class Abandon:
+    """Ends the deliveries of a notification that are still pending: nothing more is sent. Results in None."""
+
+    rank: ClassVar[int] = 3
+
+    notification_id: str
+    fence: int
+    status: Status
+    error_code: str
+    error_message: str
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Abandon], hand: Hand) -> list[None]:
+        cursor.execute(ABANDON, columns(changes, *cls.__slots__) | hand.parameters())
+        return [None] * len(changes)

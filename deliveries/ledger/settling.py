@@ -1,0 +1,114 @@
+"""Settling: what becomes of a notification at the end of a round, and what of its report to the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from psycopg import Cursor
+
+from deliveries.ledger.change import Hand, columns
+from deliveries.models import Status
+
+# Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that an expiry is noticed in time.
+SETTLE = """
+UPDATE notifications n
+SET status = i.status, error_code = i.error_code, error_message = i.error_message, attempts = i.attempts,
+    updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
+    next_attempt_at = least(now() + make_interval(secs => i.wait), n.expires_at),
+    worker_id = CASE WHEN i.wait IS NULL THEN n.worker_id END
+FROM unnest(
+    %(notification_id)s::text[], %(fence)s::int[], %(status)s::text[], %(error_code)s::text[],
+    %(error_message)s::text[], %(attempts)s::int[], %(wait)s::float8[]
+) AS i(notification_id, fence, status, error_code, error_message, attempts, wait)
+WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
+  AND n.status IN ('pending', 'sending')
+RETURNING n.notification_id
+"""
+
+
+@dataclass(slots=True)
+class Settle:
+    """Ends a notification (`wait` None; it stays with its worker until it is reported) or puts it down for `wait` seconds.
+
+    Results in True, or False where the notification is no longer this worker's.
+    """
+
+    rank: ClassVar[int] = 5
+
+    notification_id: str
+    fence: int
+    status: Status
+    attempts: int
+    error_code: str = ""
+    error_message: str = ""
+    wait: float | None = None
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Settle], hand: Hand) -> list[bool]:
+        cursor.execute(SETTLE, columns(changes, *cls.__slots__) | hand.parameters())
+        settled = {row[0] for row in cursor.fetchall()}
+        return [change.notification_id in settled for change in changes]
+
+
+REPORT = """
+UPDATE notifications n
+SET reported_at = CASE WHEN i.wait IS NULL AND NOT i.refused THEN now() END,
+    report_refused_at = CASE WHEN i.refused THEN now() END,
+    report_attempts = n.report_attempts + 1, report_error = i.error, updated_at = now(),
+    next_attempt_at = now() + make_interval(secs => i.wait), worker_id = NULL
+FROM unnest(%(notification_id)s::text[], %(fence)s::int[], %(error)s::text[], %(refused)s::bool[], %(wait)s::float8[])
+     AS i(notification_id, fence, error, refused, wait)
+WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
+"""
+
+
+@dataclass(slots=True)
+class Reported:
+    """What the gateway said to a report: accepted it, refused it for good, or is owed it again in `wait` seconds."""
+
+    rank: ClassVar[int] = 6
+
+    notification_id: str
+    fence: int
+    error: str = ""
+    refused: bool = False
+    wait: float | None = None
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Reported], hand: Hand) -> list[None]:
+        cursor.execute(REPORT, columns(changes, *cls.__slots__) | hand.parameters())
+        return [None] * len(changes)
+
+
+ATTEMPT = """
+INSERT INTO push_attempts (
+    notification_id, delivery_id, stage, outcome, error_code, error_message, http_status, retry_after, duration_ms)
+SELECT * FROM unnest(
+    %(notification_id)s::text[], %(delivery_id)s::bigint[], %(stage)s::text[], %(outcome)s::text[],
+    %(error_code)s::text[], %(error_message)s::text[], %(http_status)s::int[], %(retry_after)s::float8[],
+    %(duration_ms)s::float8[])
+"""
+
+
+@dataclass(slots=True)
+class Attempted:
+    """One line of a notification's history: an attempt that did not succeed at once. Results in None."""
+
+    rank: ClassVar[int] = 4
+
+    notification_id: str
+    stage: str
+    outcome: str
+    error_code: str
+    error_message: str
+    delivery_id: int | None = None
+    http_status: int | None = None
+    retry_after: float | None = None
+    duration_ms: float | None = None
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Attempted], hand: Hand) -> list[None]:
+        cursor.execute(ATTEMPT, columns(changes, *cls.__slots__))
+        return [None] * len(changes)

@@ -1,0 +1,160 @@
+"""The group-committing writer: one thread, one connection, and as many changes in a commit as gathered during the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from itertools import groupby
+from typing import Any
+
+import psycopg
+
+from deliveries.ledger.change import Change, Hand
+
+logger = logging.getLogger(__name__)
+
+#: Changes are committed at most this many units at a time, which bounds a transaction's memory and its retry.
+MAX_UNITS = 512
+
+#: Seconds between attempts to reach a database that is away.
+RECONNECT_WAIT = 0.5
+
+Connect = Callable[[], psycopg.Connection[Any]]
+
+
+class Unit:
+    """Changes that are committed together or not at all, and who waits for their results."""
+
+    __slots__ = ("changes", "error", "future", "loop", "results")
+
+    def __init__(self, changes: Sequence[Change], loop: asyncio.AbstractEventLoop | None) -> None:
+        self.changes = changes
+        self.loop = loop
+        self.future: Any = Future() if loop is None else loop.create_future()
+        self.results: list[Any] = []
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Wakes up whoever waits; in the waiting loop's own thread where there is one."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.results)
+
+
+class Writer:
+    """Commits units of changes in the name of `hand`; runs in a thread that the engine starts with `run`."""
+
+    def __init__(self, connect: Connect, hand: Hand) -> None:
+        self._connect = connect
+        self._hand = hand
+        self._connection: psycopg.Connection[Any] | None = None
+        self._waiting: deque[Unit] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+
+    async def write(self, *changes: Change) -> list[Any]:
+        """Commits the changes together and returns their results. Raises what the database refuses them for.
+
+        While the database is away it waits; it is for the caller's own end (cancellation) to give up.
+        """
+        unit = Unit(changes, asyncio.get_running_loop())
+        self._submit(unit)
+        return await unit.future  # type: ignore[no-any-return]
+
+    def write_from_thread(self, *units: Sequence[Change]) -> list[list[Any]]:
+        """The same for callers outside of the loop: commits each unit and returns their results."""
+        waiting = [Unit(changes, None) for changes in units]
+        for unit in waiting:
+            self._submit(unit)
+        return [unit.future.result() for unit in waiting]
+
+    def stop(self) -> None:
+        """Lets `run` return once everything submitted so far is committed."""
+        self._stopping = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """Commits whatever has gathered, until stopped: at once when idle, in ever larger groups when busy."""
+        while not (self._stopping and not self._waiting):
+            self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                units = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_UNITS))]
+                self._commit(units)
+                _settle(units)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _submit(self, unit: Unit) -> None:
+        self._waiting.append(unit)
+        self._wake.set()
+
+    def _commit(self, units: list[Unit]) -> None:
+        """Commits the units; where one of them is refused, the others are committed without it."""
+        while True:
+            try:
+                return self._transact(units)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                self._reconnect_after(error)
+                if self._stopping and self._connection is None:
+                    return _fail(units, error)
+            except Exception as error:
+                if len(units) == 1:
+                    logger.error("A change was refused by the database", exc_info=error)
+                    return _fail(units, error)
+                half = len(units) // 2
+                self._commit(units[:half])
+                return self._commit(units[half:])
+
+    def _transact(self, units: list[Unit]) -> None:
+        if self._connection is None:
+            self._connection = self._connect()
+        changes = [(change, unit, place) for unit in units for place, change in enumerate(unit.changes)]
+        for unit in units:
+            unit.results = [None] * len(unit.changes)
+        changes.sort(key=lambda entry: entry[0].rank)
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            for _, group in groupby(changes, key=lambda entry: entry[0].rank):
+                entries = list(group)
+                kind = type(entries[0][0])
+                results = kind.apply(cursor, [entry[0] for entry in entries], self._hand)
+                for (_, unit, place), result in zip(entries, results, strict=True):
+                    unit.results[place] = result
+
+    def _reconnect_after(self, error: psycopg.Error) -> None:
+        """Drops the connection; the same units are tried again on a new one."""
+        logger.warning("The database is away, writing again in %.1f s: %s", RECONNECT_WAIT, str(error).strip())
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        time.sleep(RECONNECT_WAIT)
+
+
+def _fail(units: list[Unit], error: BaseException) -> None:
+    for unit in units:
+        unit.error = error
+
+
+def _settle(units: list[Unit]) -> None:
+    """Hands the results over: to waiting threads at once, to a loop in one call for all of its units."""
+    by_loop: dict[asyncio.AbstractEventLoop | None, list[Unit]] = {}
+    for unit in units:
+        by_loop.setdefault(unit.loop, []).append(unit)
+    for loop, settled in by_loop.items():
+        if loop is None:
+            _settle_all(settled)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(_settle_all, settled)
+
+
+def _settle_all(units: list[Unit]) -> None:
+    for unit in units:
+        unit.settle()

@@ -1,0 +1,71 @@
+"""Rendering: what it says. The template service turns a template and its variables into a title and a body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from deliveries.contract import PushRequest
+from deliveries.models import Status
+from deliveries.outcomes import Ended, TryAgain
+from deliveries.profiles import Profile, dig
+from deliveries.upstreams import Refusal, Upstream, plain
+
+#: Characters of a rendered title or body that are kept; FCM takes no more than 4096 bytes of everything.
+MAX_TITLE = 1024
+MAX_BODY = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The text of a push."""
+
+    title: str
+    body: str
+
+
+class Renderer:
+    """Renders requests, as the profile says; a request that brings its own text needs no template."""
+
+    def __init__(self, template_service: Upstream, profile: Profile) -> None:
+        self._template_service = template_service
+        self._profile = profile
+
+    async def render(self, request: PushRequest) -> Content:
+        """Returns the text; raises Ended (unknown template) or TryAgain."""
+        if request.template_id is None or request.title is not None or request.body is not None:
+            return Content(request.title or "", request.body or "")
+        try:
+            answer = await self._template_service.call(
+                "POST", self._profile.template_path, request.correlation_id, self._question(request)
+            )
+        except Refusal as refusal:
+            reason = f"The template service cannot render template {request.template_id}: {refusal.reason}"
+            code = "template_missing" if refusal.http_status == 404 else "template_refused"
+            raise Ended(Status.FAILED, code, reason) from None
+        title = _text(dig(answer, self._profile.title_fields), MAX_TITLE)
+        body = _text(dig(answer, self._profile.body_fields), MAX_BODY)
+        if not title and not body:
+            raise TryAgain(
+                "template_service_bad_answer",
+                "The template service answered without a title or a body.",
+            )
+        return Content(title, body)
+
+    def _question(self, request: PushRequest) -> dict[str, Any]:
+        known = {
+            "template_id": request.template_id,
+            "template_code": request.template_id,
+            "variables": request.variables,
+            "language": request.language,
+        }
+        return {field: known[field] for field in self._profile.template_fields}
+
+
+def _text(value: Any, limit: int) -> str:
+    return plain(value, limit) if isinstance(value, str) else ""
+
+
+def payload_data(request: PushRequest) -> dict[str, Any]:
+    """What the app gets as data: the request's metadata, and the notification's id to recognise a repeat by."""
+    return {"notification_id": request.notification_id} | request.metadata

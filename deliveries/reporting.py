@@ -1,0 +1,65 @@
+"""Reporting: the gateway hears how each notification ended, once; a report that did not get through stays owed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from deliveries.ledger import Reported
+from deliveries.models import Status
+from deliveries.outcomes import TryAgain
+from deliveries.profiles import Profile, Report
+from deliveries.retries import Backoff
+from deliveries.upstreams import Refusal, Upstream
+from deliveries.work import Work
+
+
+class Reporter:
+    """Reports endings to the gateway, as the profile says."""
+
+    def __init__(self, gateway: Upstream, profile: Profile, backoff: Backoff) -> None:
+        self._gateway = gateway
+        self._profile = profile
+        self._backoff = backoff
+
+    async def report(self, work: Work) -> Reported:
+        """Tells the gateway how the notification ended and returns what it said to that."""
+        error = None if work.status == Status.SENT else work.error_message or work.error_code
+        try:
+            await self._tell(
+                work.id,
+                work.request.request_id,
+                work.request.correlation_id,
+                work.status,
+                work.ended_at,
+                error,
+            )
+        except Refusal as refusal:
+            return Reported(work.id, work.fence, f"{refusal.http_status}: {refusal.reason}", refused=True)
+        except TryAgain as trouble:
+            wait = trouble.retry_after or self._backoff.wait(work.report_attempts + 1)
+            return Reported(work.id, work.fence, trouble.reason, wait=wait)
+        return Reported(work.id, work.fence)
+
+    async def report_invalid(self, notification_id: str, correlation_id: str, reason: str) -> None:
+        """Tells the gateway that a message was not accepted; raises Refusal or TryAgain."""
+        await self._tell(notification_id, None, correlation_id or notification_id, Status.FAILED, None, reason)
+
+    async def _tell(
+        self,
+        notification_id: str,
+        request_id: str | None,
+        correlation_id: str,
+        status: Status,
+        at: datetime | None,
+        error: str | None,
+    ) -> None:
+        """One report; a gateway that does not know the notification's id may know its request's."""
+        report = Report(notification_id, status, at or datetime.now(UTC), error)
+        method, path = self._profile.report_method, self._profile.report_path
+        try:
+            await self._gateway.call(method, path, correlation_id, self._profile.report_body(report))
+        except Refusal as refusal:
+            if refusal.http_status != 404 or request_id in (None, notification_id):
+                raise
+            assert request_id is not None
+            await self._tell(request_id, None, correlation_id, status, report.at, error)

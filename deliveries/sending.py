@@ -1,0 +1,122 @@
+"""Sending: one claimed delivery goes to the provider, and the answer becomes the delivery's next state."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import orjson
+
+from deliveries.ledger import Attempted, Landed
+from deliveries.ledger.change import Change
+from deliveries.models import Status
+from deliveries.outcomes import LostOwnership
+from deliveries.retries import RetryPolicy
+from deliveries.work import Delivery, Work
+from providers.base import Provider, PushMessage
+from providers.errors import UnknownOutcome, ProviderError
+
+logger = logging.getLogger(__name__)
+
+
+class Sender:
+    """Sends deliveries through one provider; `alive` says whether this worker may still start sends."""
+
+    def __init__(self, provider: Provider, retries: RetryPolicy, alive: Callable[[], bool]) -> None:
+        self._provider = provider
+        self._retries = retries
+        self._alive = alive
+
+    @property
+    def provider_name(self) -> str:
+        return self._provider.name
+
+    async def send(self, work: Work, delivery: Delivery) -> list[Change]:
+        """Sends it, sets its new state, and returns the changes that the ledger must hear of. Raises LostOwnership."""
+        if not self._alive():
+            raise LostOwnership
+        started = time.monotonic()
+        try:
+            receipt = await self._provider.send(_message(work, delivery))
+        except ProviderError as error:
+            return self._failed(work, delivery, error, time.monotonic() - started)
+        except Exception as bug:
+            logger.exception("A send failed for a reason that we did not think of")
+            unknown = UnknownOutcome("internal_error", f"An error of ours: {type(bug).__name__}. The log says more.")
+            return self._failed(work, delivery, unknown, time.monotonic() - started)
+        assert delivery.id is not None
+        delivery.status = Status.SENT
+        return [Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)]
+
+    def _failed(self, work: Work, delivery: Delivery, error: ProviderError, seconds: float) -> list[Change]:
+        assert delivery.id is not None
+        delivery.attempts += error.burns_attempt
+        delivery.error_code, delivery.error_message = error.code, error.advice
+        wait = self._wait(work, delivery, error)
+        delivery.status = Status.FAILED if wait is None else Status.PENDING
+        delivery.due_in = wait or 0.0
+        landed = Landed(
+            delivery.id,
+            delivery.send_token,
+            delivery.status,
+            error_code=delivery.error_code,
+            error_message=delivery.error_message,
+            burnt=int(error.burns_attempt),
+            unknown=int(error.outcome_unknown),
+            wait=wait,
+        )
+        outcome = (
+            "unknown"
+            if error.outcome_unknown
+            else "failed"
+            if wait is None
+            else "retry"
+            if error.burns_attempt
+            else "waiting"
+        )
+        history = Attempted(
+            work.id,
+            "send",
+            outcome,
+            error.code,
+            error.advice,
+            delivery.id,
+            error.http_status,
+            wait,
+            seconds * 1000,
+        )
+        return [landed, history]
+
+    def _wait(self, work: Work, delivery: Delivery, error: ProviderError) -> float | None:
+        """Seconds until it is sent again; None when it is not."""
+        if error.outcome_unknown and work.request.guarantee == "at_most_once":
+            delivery.error_code = "unknown_outcome"
+            return None
+        if not error.retryable:
+            return None
+        backoff = self._retries.trouble
+        if error.burns_attempt and backoff.exhausted(delivery.attempts):
+            delivery.exhausted = True
+            return None
+        if error.retry_after is not None:
+            return error.retry_after
+        if error.first_wait is not None:
+            backoff = self._retries.from_first_wait(error.first_wait)
+        return backoff.wait(delivery.attempts)
+
+
+def _message(work: Work, delivery: Delivery) -> PushMessage:
+    request = work.request
+    return PushMessage(
+        notification_id=work.id,
+        device_token=delivery.device_token,
+        title=delivery.title,
+        body=delivery.body,
+        image=request.image,
+        link=request.link,
+        data=orjson.loads(delivery.data),
+        high_priority=work.high_priority,
+        ttl=max(0, int(work.time_left)),
+        tag=None,
+    )

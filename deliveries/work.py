@@ -1,0 +1,68 @@
+"""What a worker holds in its hands: a notification in work and its deliveries, as the ledger last showed them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from deliveries.contract import PushRequest
+from deliveries.models import ENDS, Status
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One device of a notification in work. `id` is None until the ledger has the row."""
+
+    notification_id: str
+    user_id: str
+    device_token: str = field(repr=False)
+    platform: str
+    title: str
+    body: str
+    data: str
+    provider: str
+    id: int | None = None
+    status: Status = Status.PENDING
+    attempts: int = 0
+    due_in: float = 0.0
+    error_code: str = ""
+    error_message: str = ""
+    send_token: int = 0
+    exhausted: bool = False  # its attempts are used up
+
+    def take_id(self, ids: dict[int, int]) -> bool:
+        """Takes the id that the ledger gave the claimed send; False when it gave none."""
+        self.id = ids.get(self.send_token, self.id)
+        return self.send_token in ids
+
+
+@dataclass(slots=True)
+class Work:
+    """A notification in work: the request, who may write its rows (`fence`), and how far it has come."""
+
+    request: PushRequest
+    fence: int
+    high_priority: bool
+    expires_at: float  # on this process's monotonic clock, in seconds
+    status: Status = Status.PENDING
+    attempts: int = 0
+    error_code: str = ""
+    error_message: str = ""
+    deliveries: list[Delivery] = field(default_factory=list)
+    ended_at: datetime | None = None
+    report_attempts: int = 0
+    stage: str = ""  # the step it is in, for its history
+
+    @property
+    def id(self) -> str:
+        return self.request.notification_id
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDS
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until it expires; negative afterwards."""
+        return self.expires_at - time.monotonic()
