@@ -86,12 +86,11 @@ class Pipeline:
             due = work.deliveries
         if not due:
             return []
-        [started] = await self._writer.write(claim)
+        [ids] = await self._writer.write(claim)
+        started = [delivery for delivery in due if delivery.begin(ids)]
         if not started:
             raise LostOwnership
-        for delivery in started:
-            delivery.status = Status.SENDING
-        return started  # type: ignore[no-any-return]
+        return started
 
     async def _prepared(self, work: Work) -> StartSends:
         work.stage = "resolve"

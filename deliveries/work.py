@@ -31,10 +31,12 @@ class Delivery:
     send_token: int = 0
     exhausted: bool = False  # its attempts are used up
 
-    def take_id(self, ids: dict[int, int]) -> bool:
-        """Takes the id that the ledger gave the claimed send; False when it gave none."""
-        self.id = ids.get(self.send_token, self.id)
-        return self.send_token in ids
+    def begin(self, ids: dict[int, int]) -> bool:
+        """Takes note of its row's id, by which the ledger grants this send; False when it was not granted."""
+        if self.send_token not in ids:
+            return False
+        self.id, self.status = ids[self.send_token], Status.SENDING
+        return True
 
 
 @dataclass(slots=True)

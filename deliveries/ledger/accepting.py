@@ -138,11 +138,11 @@ DEAD_LETTER = """
 INSERT INTO dead_letters (
     body_hash, body, size, code, reasons, notification_id, correlation_id, copy_due_at, report_due_at)
 SELECT
-    %(body_hash)s, %(body)s, %(size)s, %(code)s, %(reasons)s::jsonb, %(notification_id)s, %(correlation_id)s,
+    %(body_hash)s, %(body)s, %(size)s, %(code)s, %(reasons)s::jsonb, %(notification_id)s::text, %(correlation_id)s,
     CASE WHEN %(copy_owed)s THEN now() END, CASE WHEN %(report_owed)s THEN now() END
 WHERE %(fence)s::int IS NULL OR EXISTS (
     SELECT FROM notifications
-    WHERE notification_id = %(notification_id)s AND fence = %(fence)s AND status = 'failed')
+    WHERE notification_id = %(notification_id)s::text AND fence = %(fence)s AND status = 'failed')
 ON CONFLICT (body_hash) DO UPDATE SET
     count = dead_letters.count + 1, last_seen_at = now(), state = 'open', reasons = excluded.reasons
 """

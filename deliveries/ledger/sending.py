@@ -51,8 +51,8 @@ RETURNING d.send_token, d.id
 class StartSends:
     """Claims sends: of new deliveries (without an id yet, which they are given) or of pending ones.
 
-    Results in the deliveries that may now be sent: none where the notification is no longer this worker's, or where the
-    worker's heartbeat is too old. Every delivery carries a `send_token` of its own for this send.
+    Results in the row ids of the sends that may now begin, by send token: none where the notification is no longer this
+    worker's, or where the worker's heartbeat is too old. Every delivery carries a `send_token` of its own for this send.
     """
 
     rank: ClassVar[int] = 1
@@ -68,14 +68,14 @@ class StartSends:
             delivery.send_token = token()
 
     @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[StartSends], hand: Hand) -> list[list[Delivery]]:
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[StartSends], hand: Hand) -> list[dict[int, int]]:
         notifications = columns(changes, "notification_id", "fence", "resolved_ago", "rendered_ago")
         cursor.execute(CLAIM_NOTIFICATIONS, notifications | hand.parameters())
         ours = {row[0] for row in cursor.fetchall()}
         claimed = [delivery for change in changes if change.notification_id in ours for delivery in change.deliveries]
         ids = _start(cursor, INSERT_DELIVERIES, [d for d in claimed if d.id is None])
         ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
-        return [[d for d in change.deliveries if d.take_id(ids)] for change in changes]
+        return [ids] * len(changes)
 
 
 _ROW = (

@@ -1,0 +1,3 @@
+"""Where Django's admin looks for what to register."""
+
+import deliveries.console  # noqa: F401

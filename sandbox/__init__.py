@@ -1,0 +1,1 @@
+"""A stand-in for Google, the neighbours and a phone, to try everything without them."""

@@ -1,0 +1,135 @@
+"""Puts the sandbox's services behind one port and runs them until a signal ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+
+import orjson
+from aiohttp import web
+
+from sandbox import fcm, neighbours, oauth
+from sandbox.answers import JSON, html_answer, json_answer
+from sandbox.book import Book
+from sandbox.faults import Faults
+from sandbox.options import Options
+from sandbox.pages import index
+from sandbox.phone import Phone
+from sandbox.screen import Screen
+
+_BACKLOG = 4096
+_KEEP_ALIVE = 3600.0  # seconds; pooled clients should never meet a connection closed under them
+
+
+class World:
+    """Everything that one sandbox is made of."""
+
+    def __init__(self, options: Options, base: str) -> None:
+        options.directory.mkdir(parents=True, exist_ok=True)
+        token_uri = f"{base}/token"
+        self.screen = Screen()
+        self.book = Book(options.directory / "book.jsonl", self.screen.show)
+        account = oauth.open_service_account(options.directory / "service-account.json", token_uri)
+        self.tokens = oauth.AccessTokens(account, token_uri, self.book)
+        self.faults = Faults(options.slow, options.retry_after)
+        self.fcm = fcm.Fcm(options, self.tokens, self.book)
+        self.neighbours = neighbours.Neighbours(options, self.book)
+        self.phone = Phone(self.screen)
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=4 * 1024 * 1024)
+        app.add_routes([*self._services(), *self._own_pages()])
+        return app
+
+    def _services(self) -> list[web.RouteDef]:
+        guard, send = self.faults.guard, "/v1/projects/{project}/messages:send"
+        user = guard("users", self.neighbours.user, neighbours.refuse)
+        render = guard("templates", self.neighbours.render, neighbours.refuse)
+        report = guard("gateway", self.neighbours.report, neighbours.refuse)
+        return [
+            web.post(send, guard("fcm", self.fcm.send, fcm.refuse)),
+            web.route("*", "/v1/{path:.*}", self.fcm.not_found),
+            web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
+            web.get("/api/v1/users/{user_id:[^/]+}", user, allow_head=False),
+            web.post("/api/v1/templates/render", render),
+            web.post("/api/v1/push/status/", report),
+        ]
+
+    def _own_pages(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self._index),
+            web.get("/health", self._health),
+            web.get("/book", self._book),
+            web.post("/book/clear", self._clear),
+            web.get("/control", self._faults),
+            web.post("/control", self._script),
+            web.post("/control/revoke-tokens", self._revoke),
+            web.get("/phone", self.phone.page),
+            web.get("/phone/events", self.phone.events, allow_head=False),
+        ]
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return html_answer(index(f"http://{request.host}", self.faults.as_dict()))
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return json_answer({"status": "ok"})
+
+    async def _book(self, request: web.Request) -> web.Response:
+        full = request.query.get("full", "1") not in ("0", "false", "no")
+        return web.Response(body=self.book.as_json(full), headers=JSON)
+
+    async def _clear(self, _: web.Request) -> web.Response:
+        self.book.clear()
+        self.screen.clear()
+        return json_answer({"cleared": True})
+
+    async def _faults(self, _: web.Request) -> web.Response:
+        return json_answer(self.faults.as_dict())
+
+    async def _script(self, request: web.Request) -> web.Response:
+        try:
+            self.faults.script(orjson.loads(await request.read()))
+        except ValueError as wrong:  # not JSON, or not an order
+            return json_answer({"error": str(wrong)}, 400)
+        return json_answer(self.faults.as_dict())
+
+    async def _revoke(self, _: web.Request) -> web.Response:
+        return json_answer({"revoked": self.tokens.revoke_all()})
+
+
+async def serve(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT; raises OSError (port taken) or BookError at start."""
+    listener = _listener(options)
+    world = World(options, options.public_url or _address(options, listener))
+    runner = web.AppRunner(world.application(), access_log=None, keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+    sys.stdout.write(f"sandbox on {_address(options, listener)}\n")
+    sys.stdout.flush()
+    await _ending_signal()
+    await runner.cleanup()
+    world.book.close()
+
+
+def _listener(options: Options) -> socket.socket:
+    """Bound before anything is read or written: a second sandbox on the port stops here."""
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    address = (options.host, options.port)
+    listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
+    return listener
+
+
+def _address(options: Options, listener: socket.socket) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(options.host, options.host)
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+async def _ending_signal() -> None:
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await ended.wait()

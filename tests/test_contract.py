@@ -1,0 +1,177 @@
+"""The message: every spelling of it, and every way of not being one."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read, read_document
+from deliveries.profiles import SPEC
+
+LEAST = {"notification_id": "n1", "user_id": "u1", "title": "Hi"}
+
+
+def faults(document) -> dict[str, str]:
+    with pytest.raises(InvalidMessage) as refused:
+        read_document(document)
+    return dict(refused.value.faults)
+
+
+def without(field: str) -> dict:
+    return {key: value for key, value in LEAST.items() if key != field}
+
+
+@pytest.mark.parametrize(
+    ("spelled", "field", "value"),
+    [
+        ({"request_id": "r1"}, "notification_id", "r1"),
+        ({"message_id": "m1"}, "notification_id", "m1"),
+        ({"id": 17}, "notification_id", "17"),
+        ({"user": {"id": "u2"}}, "user_id", "u2"),
+        ({"recipient_id": "u2"}, "user_id", "u2"),
+        ({"metadata": {"user_id": "u2"}}, "user_id", "u2"),
+        ({"template_code": "t"}, "template_id", "t"),
+        ({"template": {"slug": "t"}}, "template_id", "t"),
+        ({"template_name": "t"}, "template_id", "t"),
+        ({"template": {"subject": "S", "body": "B"}}, "title", "S"),
+        ({"template": {"title": "S", "body": "B"}}, "title", "S"),
+        ({"template_subject": "S", "template_content": "B"}, "body", "B"),
+        ({"template_data": {"subject": "S", "body": "B"}}, "body", "B"),
+        ({"template_data": {"name": "Ada"}}, "variables", {"name": "Ada"}),
+        ({"context": {"name": "Ada"}}, "variables", {"name": "Ada"}),
+        ({"click_action": "https://x.test"}, "link", "https://x.test"),
+        ({"request_id": "r1"}, "request_id", "r1"),
+        ({"correlation_id": "c1"}, "correlation_id", "c1"),
+        ({"variables": None, "metadata": None}, "variables", {}),
+    ],
+)
+def test_every_spelling_is_understood(spelled, field, value):
+    """A spelling stands in for the field's own name, which is left out."""
+    others = {name: value for name, value in LEAST.items() if name != field}
+    assert getattr(read_document(others | spelled), field) == value
+
+
+def test_the_first_spelling_wins():
+    request = read_document(LEAST | {"request_id": "r1", "id": "x"})
+    assert (request.notification_id, request.request_id) == ("n1", "r1")
+
+
+def test_a_wrapped_message_is_unwrapped():
+    assert read_document({"pattern": "notifications.push", "data": LEAST}).notification_id == "n1"
+
+
+def test_amqp_properties_fill_what_the_body_leaves_out():
+    body = json.dumps(without("notification_id")).encode()
+    request = read(body, message_id="m1", correlation_id="c1", priority=9)
+    assert (request.notification_id, request.correlation_id, request.priority) == ("m1", "c1", 9)
+    request = read(json.dumps(LEAST | {"correlation_id": "c2"}).encode(), message_id="m1", correlation_id="c1")
+    assert (request.notification_id, request.correlation_id) == ("n1", "c2")
+
+
+def test_a_correlation_id_is_made_where_there_is_none():
+    assert read_document(LEAST).correlation_id != read_document(LEAST).correlation_id
+
+
+def test_every_fault_is_said_at_once():
+    wrong = faults({"notification_id": "x" * 300, "user_id": "", "ttl": "soon", "title": 7.5, "priority": {}})
+    assert {"notification_id", "user_id", "ttl"} <= wrong.keys()
+
+
+def test_content_is_needed():
+    assert "template_id" in " ".join(faults(without("title")).values())
+
+
+@pytest.mark.parametrize("id", [7, "7", " 7 "])
+def test_ids_are_text(id):
+    assert read_document(LEAST | {"notification_id": id}).notification_id == "7"
+
+
+@pytest.mark.parametrize("id", [True, [], {}, "", " ", "x" * 256])
+def test_what_is_not_an_id(id):
+    with pytest.raises(InvalidMessage) as refused:
+        read_document(LEAST | {"notification_id": id})
+    assert refused.value.notification_id is None
+
+
+def test_a_readable_id_is_kept_with_the_refusal():
+    with pytest.raises(InvalidMessage) as refused:
+        read(b'{"notification_id": "n1"}')
+    assert refused.value.notification_id == "n1"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"x" * (MAX_BODY_BYTES + 1), f"limit is {MAX_BODY_BYTES}"),
+        (b"{", "not JSON"),
+        (b"[1]", "not an object"),
+        (b'{"notification_id":"n","user_id":"u","title":"a\\u0000b"}', "NUL"),
+        (b'{"notification_id":"n","user_id":"u","title":"t","variables":{"a\\u0000":1}}', "NUL"),
+        (b'{"notification_id":"n","user_id":"u","title":"t","variables":' + b"[" * 40 + b"]" * 40 + b"}", "nested"),
+    ],
+)
+def test_hostile_bodies_are_refused_with_a_reason(body, reason):
+    with pytest.raises(InvalidMessage) as refused:
+        read(body)
+    assert reason in str(refused.value)
+
+
+def test_an_escaped_backslash_before_u0000_is_no_nul():
+    assert read(b'{"notification_id":"n","user_id":"u","title":"C:\\\\u0000"}').title == "C:\\u0000"
+
+
+def test_wide_is_not_deep():
+    request = read(json.dumps(LEAST | {"variables": {"list": [[1]] * 200}}).encode())
+    assert len(request.variables["list"]) == 200
+
+
+@pytest.mark.parametrize(
+    ("priority", "high"),
+    [(1, True), (5, False), (6, False), (7, True), (10, True), ("1", True), ("high", True), ("CRITICAL", True),
+     ("low", False), (None, False), (0, False)],
+)  # fmt: skip
+def test_priorities(priority, high):
+    assert SPEC.is_high(read_document(LEAST | {"priority": priority}).priority) is high
+
+
+def test_a_naive_expiry_is_refused_and_an_aware_one_is_kept():
+    assert "expires_at" in faults(LEAST | {"expires_at": "2030-01-01T00:00:00"})
+    aware = read_document(LEAST | {"expires_at": "2030-01-01T00:00:00Z"}).expires_at
+    assert aware == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_what_the_ledger_keeps_reads_back_the_same():
+    request = read_document(
+        LEAST
+        | {"expires_at": "2030-01-01T00:00:00Z", "variables": {"a": [1, {"b": None}]}, "guarantee": "at_most_once"}
+    )
+    assert PushRequest.model_validate_json(request.as_json()) == request
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+keys = st.sampled_from([*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user"])
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_worse_than_be_refused(body):
+    _read_or_refuse(body)
+
+
+@given(st.dictionaries(keys, json_values, max_size=8) | json_values)
+def test_no_json_does_worse_than_be_refused(document):
+    _read_or_refuse(json.dumps(document).encode())
+
+
+def _read_or_refuse(body: bytes) -> None:
+    try:
+        request = read(body)
+    except InvalidMessage as refused:
+        assert refused.reasons
+    else:
+        assert "\0" not in request.as_json()

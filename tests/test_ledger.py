@@ -1,0 +1,373 @@
+"""The ledger's promises: once is once, claims are exclusive, late answers change nothing, no bad row takes others down."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from django.db import connections
+
+from deliveries.contract import read_document
+from deliveries.ledger import (
+    Abandon,
+    Accept,
+    Attempted,
+    Claim,
+    ClaimOrphans,
+    DeadLettered,
+    Forgotten,
+    Landed,
+    ReleaseWorker,
+    Reported,
+    Settle,
+    StartSends,
+    Writer,
+)
+from deliveries.ledger.change import Hand
+from deliveries.ledger.connection import conninfo, connect
+from deliveries.models import Status
+from deliveries.work import Delivery
+from tests.world import counted, message, query
+
+LEASE = 60.0
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Hands:
+    """One worker's writer, driven from the test's thread."""
+
+    def __init__(self, connector=None) -> None:
+        self.id: UUID = uuid4()
+        self.beat()
+        self._writer = Writer(connector or partial(connect, conninfo()), Hand(self.id, LEASE))
+        self._thread = threading.Thread(target=self._writer.run, daemon=True)
+        self._thread.start()
+
+    def beat(self, ago: float = 0.0) -> None:
+        query(
+            "INSERT INTO workers (id, host, pid, heartbeat_at) VALUES (%s, 'test', 1, now() - make_interval(secs => %s))"
+            " ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
+            self.id,
+            ago,
+        )
+
+    def die(self) -> None:
+        self.beat(ago=LEASE + 1)
+
+    def write(self, *changes):
+        return self._writer.write_from_thread(changes)[0]
+
+    def write_units(self, *units):
+        return self._writer.write_from_thread(*units)
+
+    def accept(self, *ids: str, **more):
+        units = [[accept(id, **more)] for id in ids]
+        return [result for [result] in self.write_units(*units)]
+
+    def start(self, id: str, fence: int, *tokens: str) -> list[Delivery]:
+        deliveries = [delivery(id, token) for token in tokens or ("t1",)]
+        [ids] = self.write(StartSends(id, fence, deliveries))
+        return [one for one in deliveries if one.begin(ids)]
+
+    def claim(self, limit: int = 100, ids=None):
+        [works] = self.write(Claim(limit, ids))
+        return works
+
+    def orphans(self, limit: int = 100):
+        [works] = self.write(ClaimOrphans(limit))
+        return works
+
+    def stop(self) -> None:
+        self._writer.stop()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def accept(id: str, **more) -> Accept:
+    return Accept(read_document(message(id, **more)), "queue", False, 3600)
+
+
+def delivery(id: str, token: str) -> Delivery:
+    return Delivery(id, "ada", token, "android", "Hi", "There", "{}", "fcm")
+
+
+@contextmanager
+def a_worker(connector=None) -> Iterator[Hands]:
+    hands = Hands(connector)
+    try:
+        yield hands
+    finally:
+        hands.stop()
+
+
+@pytest.fixture
+def one():
+    with a_worker() as hands:
+        yield hands
+
+
+@pytest.fixture
+def other():
+    with a_worker() as hands:
+        yield hands
+
+
+def test_the_same_id_three_times_in_one_batch_starts_once(one):
+    results = one.accept("n1", "n1", "n1")
+    assert [result is not None for result in results].count(True) == 1
+    assert query("SELECT count(*) FROM notifications") == [(1,)]
+
+
+def test_an_id_that_another_worker_has_is_a_duplicate(one, other):
+    assert one.accept("n1")[0]
+    assert other.accept("n1") == [None]
+
+
+def test_expiry_is_the_earlier_of_all_limits(one):
+    one.write(accept("ttl", ttl=10))
+    one.write(accept("at", expires_at="2020-01-01T00:00:00Z"))
+    one.write(accept("both", ttl=10, expires_at="2999-01-01T00:00:00Z"))
+    one.write(accept("default"))
+    one.write(accept("far", expires_at="2999-01-01T00:00:00Z"))
+    seconds = dict(
+        query("SELECT notification_id, extract(epoch FROM expires_at - created_at)::float FROM notifications")
+    )
+    assert [round(seconds[id]) for id in ("ttl", "both", "default", "far")] == [10, 10, 3600, 28 * 86400]
+    assert seconds["at"] < 0
+
+
+class LosesAnswers:
+    """Connects, and loses the connection at every n-th COMMIT: now after the commit, now before it, turn about."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._commits = 0
+        self.lost = 0
+
+    def __call__(self):
+        connection = connect(conninfo())
+        loses = self
+
+        class Transaction:
+            def __enter__(self):
+                self._inner = psycopg.Connection.transaction(connection)
+                return self._inner.__enter__()
+
+            def __exit__(self, *error):
+                loses._commits += 1
+                if error[0] is not None or loses._commits % loses._every:
+                    return self._inner.__exit__(*error)
+                loses.lost += 1
+                if loses.lost % 2:
+                    self._inner.__exit__(*error)
+                connection.close()
+                raise psycopg.OperationalError("the connection was lost")
+
+        connection.transaction = Transaction  # type: ignore[method-assign, assignment]
+        return connection
+
+
+def test_lost_answers_to_commit_neither_lose_nor_repeat_anything(monkeypatch):
+    monkeypatch.setattr("deliveries.ledger.writer.RECONNECT_WAIT", 0.0)
+    connector = LosesAnswers(every=3)
+    with a_worker(connector) as hands:
+        for batch in range(20):
+            ids = [f"n{batch}-{number}" for number in range(50)]
+            accepted = hands.accept(*ids)
+            assert all(accepted)
+            new = [delivery(id, token) for id in ids for token in ("t1", "t2")]
+            begin(hands, new)
+            waits = [[Landed(d.id, d.send_token, Status.PENDING, error_code="X", wait=0.0)] for d in new]
+            assert hands.write_units(*waits) == [[None]] * 100
+            begin(hands, new)
+    assert connector.lost > 20
+    assert query("SELECT count(*), sum(unknown_count), max(attempts) FROM push_deliveries") == [(2000, 0, 1)]
+
+
+def begin(hands: Hands, deliveries: list[Delivery]) -> None:
+    """Claims sends of pairs of deliveries, a notification each; all of them are granted."""
+    pairs = [deliveries[place : place + 2] for place in range(0, len(deliveries), 2)]
+    granted = hands.write_units(*([StartSends(pair[0].notification_id, 1, pair)] for pair in pairs))
+    assert all(one.begin(ids) for pair, [ids] in zip(pairs, granted, strict=True) for one in pair)
+
+
+def test_a_bad_row_takes_no_other_down(one):
+    good = [[accept(f"n{number}")] for number in range(200)]
+    bad = [[Attempted("nobody", "send", "failed", "X", "no such notification")] for _ in range(3)]
+    units = [*good[:50], bad[0], *good[50:120], bad[1], bad[2], *good[120:]]
+    futures = []
+    threads = [threading.Thread(target=lambda u=unit: futures.append(_outcome(one, u))) for unit in units]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(futures) == ["refused"] * 3 + ["written"] * 200
+    assert query("SELECT count(*) FROM notifications") == [(200,)]
+
+
+def _outcome(hands: Hands, unit) -> str:
+    try:
+        hands.write(*unit)
+    except psycopg.errors.ForeignKeyViolation:
+        return "refused"
+    return "written"
+
+
+def test_sixteen_workers_claim_a_thousand_rows_once_each(one):
+    one.accept(*(f"n{number}" for number in range(1000)))
+    query("UPDATE notifications SET worker_id = NULL, next_attempt_at = now()")
+    claimed: list[str] = []
+
+    def claim() -> None:
+        with a_worker() as hands:
+            while works := hands.claim(limit=37):
+                claimed.extend(work.id for work in works)
+        connections.close_all()
+
+    threads = [threading.Thread(target=claim) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == len(set(claimed)) == 1000
+    assert query("SELECT DISTINCT fence FROM notifications") == [(2,)]
+
+
+def test_high_priority_is_claimed_first(one):
+    one.accept("slow")
+    one.write(Accept(read_document(message("urgent")), "queue", True, 3600))
+    query("UPDATE notifications SET worker_id = NULL, next_attempt_at = now() - interval '1 s'")
+    assert [work.id for work in one.claim(limit=1)] == ["urgent"]
+
+
+def test_a_row_that_is_not_due_is_not_claimed(one):
+    one.accept("n1")
+    one.write(Settle("n1", 1, Status.PENDING, 1, "X", "later", wait=60.0))
+    assert one.claim() == []
+    assert one.claim(ids=["n1"]) == []
+
+
+def test_a_living_workers_rows_are_nobody_elses(one, other):
+    one.accept("n1")
+    assert other.orphans() == []
+    assert other.claim() == []
+
+
+def test_a_dead_workers_rows_are_claimed_and_what_it_was_sending_is_unknown(one, other):
+    one.accept("n1", "n2")
+    one.start("n1", 1, "t1", "t2")
+    one.die()
+    works = {work.id: work for work in other.orphans()}
+    assert works.keys() == {"n1", "n2"}
+    assert works["n1"].fence == 2
+    assert works["n1"].status == Status.PENDING
+    assert [d.status for d in works["n1"].deliveries] == [Status.PENDING, Status.PENDING]
+    assert query("SELECT sum(unknown_count) FROM push_deliveries") == [(2,)]
+    assert counted("push_attempts", "stage", "outcome") == {("worker", "unknown"): 2}
+
+
+def test_at_most_once_ends_what_a_dead_worker_was_sending(one, other):
+    one.accept("n1", guarantee="at_most_once")
+    one.start("n1", 1)
+    one.die()
+    [work] = other.orphans()
+    assert [(d.status, d.error_code) for d in work.deliveries] == [(Status.FAILED, "unknown_outcome")]
+
+
+def test_a_late_answer_of_a_lost_owner_changes_nothing(one, other):
+    one.accept("n1")
+    [sent] = one.start("n1", 1)
+    one.die()
+    [work] = other.orphans()
+    one.write(Landed(sent.id, sent.send_token, Status.SENT, "late"))
+    [settled] = one.write(Settle("n1", 1, Status.SENT, 0))
+    assert settled is False
+    one.write(Reported("n1", 1))
+    one.write(Abandon("n1", 1, Status.EXPIRED, "expired", ""))
+    assert query("SELECT status, provider_message_id FROM push_deliveries") == [("pending", "")]
+    assert query("SELECT status, reported_at, fence FROM notifications") == [("pending", None, work.fence)]
+
+
+def test_a_worker_whose_heartbeat_is_late_starts_no_sends_and_claims_nothing(one):
+    one.accept("n1", "n2")
+    query("UPDATE notifications SET worker_id = NULL, next_attempt_at = now() WHERE notification_id = 'n2'")
+    one.die()
+    assert one.start("n1", 1) == []
+    assert one.claim() == []
+    assert query("SELECT count(*) FROM push_deliveries") == [(0,)]
+
+
+def test_a_lost_owner_starts_no_sends(one, other):
+    one.accept("n1")
+    one.die()
+    other.orphans()
+    one.beat()
+    assert one.start("n1", 1) == []
+
+
+def test_an_end_is_an_end(one):
+    one.accept("n1")
+    assert one.write(Settle("n1", 1, Status.FAILED, 0, "X", "why")) == [True]
+    assert one.write(Settle("n1", 1, Status.SENT, 0)) == [False]
+    assert one.start("n1", 1) == []
+    assert query("SELECT status FROM notifications") == [("failed",)]
+
+
+def test_a_wait_never_reaches_beyond_the_expiry(one):
+    one.write(accept("n1", ttl=10))
+    one.write(Settle("n1", 1, Status.PENDING, 1, "X", "later", wait=3600.0))
+    assert query("SELECT next_attempt_at = expires_at FROM notifications") == [(True,)]
+
+
+def test_a_failed_report_is_due_again_and_a_good_one_is_not(one):
+    one.accept("n1", "n2", "n3")
+    for id in ("n1", "n2", "n3"):
+        one.write(Settle(id, 1, Status.SENT, 0))
+    one.write(Reported("n1", 1))
+    one.write(Reported("n2", 1, "down", wait=0.0))
+    one.write(Reported("n3", 1, "400: no", refused=True))
+    assert [work.id for work in one.claim()] == ["n2"]
+    reports = {
+        row[0]: row[1:]
+        for row in query(
+            "SELECT notification_id, reported_at IS NOT NULL, report_refused_at IS NOT NULL FROM notifications"
+        )
+    }
+    assert reports == {"n1": (True, False), "n2": (False, False), "n3": (False, True)}
+
+
+def test_rows_that_a_living_worker_forgot_are_put_down(one):
+    one.accept("held", "forgotten", "young")
+    one.start("forgotten", 1)
+    query("UPDATE notifications SET updated_at = now() - interval '1 minute' WHERE notification_id <> 'young'")
+    assert one.write(Forgotten(frozenset({"held"}))) == [1]
+    assert [work.id for work in one.claim()] == ["forgotten"]
+    assert query("SELECT unknown_count FROM push_deliveries") == [(1,)]
+
+
+def test_a_worker_that_leaves_hands_its_rows_back(one, other):
+    one.accept("n1", "n2")
+    assert one.write(ReleaseWorker()) == [2]
+    assert {work.id for work in other.claim()} == {"n1", "n2"}
+
+
+def test_the_same_dead_letter_again_is_counted(one):
+    letter = DeadLettered(b"x" * 100_000, "invalid_message", ["not JSON", "too large"], None)
+    one.write(letter)
+    one.write(letter, letter)
+    assert query("SELECT count, size, length(body), reasons->>1 FROM dead_letters") == [
+        (3, 100_000, 65536, "too large")
+    ]
+
+
+def test_a_dead_letter_of_a_notification_that_was_lost_is_not_kept(one, other):
+    one.accept("n1")
+    one.die()
+    other.orphans()
+    letter = DeadLettered(b"{}", "exhausted", ["why"], "n1", fence=1)
+    assert one.write(letter, Settle("n1", 1, Status.FAILED, 3, "exhausted", "why")) == [None, False]
+    assert query("SELECT count(*) FROM dead_letters") == [(0,)]

@@ -1,0 +1,216 @@
+"""Every way through the pipeline, with a real database and real HTTP."""
+
+import json
+
+from tests.world import all_ended, check_invariants, counted, eventually, message, query
+
+
+def _row(id: str) -> dict:
+    [[row]] = query("SELECT row_to_json(n) FROM notifications n WHERE notification_id = %s", id)
+    return row
+
+
+def _settled(engine, sandbox, *documents, **options):
+    running = engine(**options)
+    running.accept(*documents)
+    eventually(all_ended, what="an end and a report for each")
+    check_invariants(sandbox)
+    return running
+
+
+def test_a_push_arrives_and_is_recorded_and_reported(engine, sandbox):
+    _settled(engine, sandbox, message("n1", "ada"))
+    [push] = sandbox.book()["accepted"]
+    assert (push["tag"], push["title"]) == ("n1", "Welcome, Ada!")
+    [[status, provider, name, error]] = query(
+        "SELECT status, provider, provider_message_id, error_code FROM push_deliveries"
+    )
+    assert (status, provider, error) == ("sent", "fcm", "")
+    assert name == push["name"]
+    assert sandbox.reports()["n1"][0].keys() == {"notification_id", "status", "timestamp"}
+    assert sandbox.reports()["n1"][0]["status"] == "delivered"
+    row = _row("n1")
+    times = [row[name] for name in ("created_at", "resolved_at", "rendered_at", "ended_at", "reported_at")]
+    assert times == sorted(times)
+    assert row["worker_id"] is None and row["next_attempt_at"] is None
+
+
+def test_data_tag_and_collapse_id_travel(engine, sandbox):
+    _settled(engine, sandbox, message("n1", metadata={"k": 1, "nested": {"a": [1]}}, image="https://x.test/i.png"))
+    [push] = sandbox.book()["accepted"]
+    sent = json.dumps(push)
+    assert '"n1"' in sent
+
+
+def test_every_device_of_a_user_gets_it(engine, sandbox):
+    _settled(engine, sandbox, message("n1", "multi-1"))
+    assert counted("push_deliveries", "status") == {"sent": 3}
+    assert len(sandbox.book()["accepted"]) == 3
+    assert len(sandbox.reports()["n1"]) == 1
+
+
+def test_inline_text_needs_no_template(engine, sandbox):
+    sandbox.control("templates", "down")
+    _settled(engine, sandbox, message("n1", template_id=None, title="Hi", body="There"))
+    [push] = sandbox.book()["accepted"]
+    assert (push["title"], push["body"]) == ("Hi", "There")
+
+
+def test_each_ending_has_its_own_reason(engine, sandbox):
+    _settled(
+        engine,
+        sandbox,
+        message("optout", "optout-1"),
+        message("nodevice", "nodevice-1"),
+        message("unknown", "unknown-1"),
+        message("dead", "dead-1"),
+        message("template", "ada", template_id="unknown-t"),
+        message("late", "ada", expires_at="2020-01-01T00:00:00Z"),
+    )
+    endings = {row[0]: row[1:] for row in query("SELECT notification_id, status, error_code FROM notifications")}
+    assert endings == {
+        "optout": ("skipped", "opted_out"),
+        "nodevice": ("skipped", "no_device"),
+        "unknown": ("failed", "unknown_user"),
+        "dead": ("failed", "UNREGISTERED"),
+        "template": ("failed", "template_missing"),
+        "late": ("expired", "expired"),
+    }
+    for id, [report] in sandbox.reports().items():
+        assert report["status"] == "failed", id
+        assert report["error"], id
+    assert not query("SELECT 1 FROM notifications WHERE error_message = ''")
+
+
+def test_a_user_service_that_is_down_is_a_wait_and_never_no_device(engine, sandbox):
+    sandbox.control("users", "down", times=2)
+    _settled(engine, sandbox, message("n1"))
+    assert _row("n1")["status"] == "sent"
+    assert counted("push_attempts", "stage", "outcome", "error_code") == {
+        ("resolve", "retry", "user_service_error"): 2
+    }
+
+
+def test_attempts_used_up_end_as_exhausted_with_one_dead_letter(engine, sandbox):
+    sandbox.control("templates", "html500")
+    running = _settled(engine, sandbox, message("n1"))
+    row = _row("n1")
+    assert (row["status"], row["error_code"], row["attempts"]) == ("failed", "exhausted", 3)
+    assert "answered 500" in row["error_message"]
+    [[body]] = query("SELECT convert_from(body, 'UTF8') FROM dead_letters")
+    assert json.loads(body)["notification_id"] == "n1"
+    eventually(lambda: running.published, what="the copy on the failed queue")
+    assert "n1" in running.published[0][0].decode()
+
+
+def test_an_open_breaker_is_waited_for_without_burning_attempts(engine, sandbox):
+    sandbox.control("users", "down", seconds=4)
+    running = engine(circuit_breaker_fail_max=2, max_retry_attempts=3)
+    running.accept(*(message(f"n{i}") for i in range(10)))
+    eventually(all_ended, within=60, what="all ended")
+    statuses = counted("notifications", "status")
+    assert statuses.get("sent", 0) >= 8, statuses
+    waits = counted("push_attempts", "outcome", "error_code")
+    assert waits[("waiting", "user_service_unavailable")] >= 8
+    check_invariants(sandbox)
+
+
+def test_expiry_ends_a_wait_in_time(engine, sandbox):
+    sandbox.control("users", "down")
+    _settled(engine, sandbox, message("n1", ttl=1), max_retry_attempts=50, retry_min_wait=0.3)
+    row = _row("n1")
+    assert (row["status"], row["error_code"]) == ("expired", "expired")
+    assert "answered 503" in row["error_message"]
+    assert counted("dead_letters", "code") == {}
+
+
+def test_fcm_in_trouble_is_tried_again_not_before_ten_seconds(engine, sandbox):
+    running = engine()
+    running.accept(message("n1", "unavailable-1"))
+    eventually(lambda: counted("push_attempts", "outcome").get("retry"), what="one refused send")
+    eventually(lambda: _row("n1")["worker_id"] is None, what="the row put down")
+    [[status, code, wait]] = query(
+        "SELECT status, error_code, extract(epoch FROM next_attempt_at - updated_at) FROM push_deliveries"
+    )
+    assert (status, code) == ("pending", "UNAVAILABLE")
+    assert 9.9 < wait < 20.1
+    assert _row("n1")["status"] == "pending"
+
+
+def test_a_quota_burns_no_attempt(engine, sandbox):
+    running = engine()
+    running.accept(message("n1", "quota-1"))
+    eventually(lambda: counted("push_attempts", "outcome").get("waiting"), what="one throttled send")
+    eventually(lambda: _row("n1")["worker_id"] is None, what="the row put down")
+    [[status, attempts]] = query("SELECT status, attempts FROM push_deliveries")
+    assert (status, attempts) == ("pending", 0)
+
+
+def test_a_reset_after_acceptance_is_unknown_counted_and_sent_again(engine, sandbox):
+    sandbox.control("fcm", "reset-after-accept", times=1)
+    _settled(engine, sandbox, message("n1"))
+    assert query("SELECT status, unknown_count FROM push_deliveries") == [("sent", 1)]
+    assert sandbox.book()["repeats"] == 1
+
+
+def test_at_most_once_does_not_send_again_after_an_unknown_outcome(engine, sandbox):
+    sandbox.control("fcm", "reset-after-accept", times=1)
+    _settled(engine, sandbox, message("n1", guarantee="at_most_once"))
+    assert query("SELECT status, error_code, unknown_count FROM push_deliveries") == [
+        ("failed", "unknown_outcome", 1)
+    ]
+    assert sandbox.book()["repeats"] == 0
+
+
+def test_credentials_that_are_wrong_keep_everything_queued(engine, sandbox):
+    sandbox.control("token", "refuse400")
+    running = engine()
+    running.accept(message("n1"))
+    eventually(lambda: counted("push_attempts", "outcome").get("waiting"), what="a wait")
+    eventually(lambda: _row("n1")["worker_id"] is None, what="the row put down")
+    row = _row("n1")
+    assert (row["status"], row["attempts"]) == ("pending", 0)
+    assert query("SELECT status, attempts FROM push_deliveries") == [("pending", 0)]
+
+
+def test_a_report_is_owed_until_the_gateway_takes_it(engine, sandbox):
+    sandbox.control("gateway", "down", times=1)
+    running = engine()
+    running.accept(message("n1"))
+    eventually(lambda: _row("n1")["report_attempts"] == 1, what="a failed report")
+    row = _row("n1")
+    assert (row["status"], row["reported_at"]) == ("sent", None)
+    assert "503" in row["report_error"]
+    eventually(all_ended, what="the report")
+    check_invariants(sandbox)
+    assert len(sandbox.book()["accepted"]) == 1
+
+
+def test_a_report_that_is_refused_for_good_is_kept_and_not_repeated(engine, sandbox):
+    sandbox.control("gateway", "refuse400")
+    _settled(engine, sandbox, message("n1"))
+    row = _row("n1")
+    assert row["reported_at"] is None and row["report_refused_at"]
+    assert row["report_error"].startswith("400")
+    assert row["report_attempts"] == 1
+
+
+def test_the_same_notification_twice_is_one(engine, sandbox):
+    running = engine()
+    running.accept(message("n1"), message("n1"), message("n1", "multi-1"))
+    eventually(all_ended)
+    running.accept(message("n1"))
+    eventually(all_ended)
+    assert len(sandbox.book()["accepted"]) == 1
+    assert len(sandbox.reports()["n1"]) == 1
+
+
+def test_a_thousand_through_few_places(engine, sandbox):
+    running = engine(max_in_flight=7)
+    for start in range(0, 300, 100):
+        running.accept(*(message(f"n{i}") for i in range(start, start + 100)))
+    eventually(all_ended, within=60)
+    assert counted("notifications", "status") == {"sent": 300}
+    assert running.engine.places.take_up_to(100) == 7
+    running.engine.places.give_back(7)
+    check_invariants(sandbox)
