@@ -8,10 +8,10 @@ from typing import Any
 import dramatiq
 from django.conf import settings
 
-from deliveries.contract import InvalidMessage, read
 from deliveries.broker import Batch, Envelope
+from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Accept, DeadLettered
-from deliveries.middleware import engine
+from deliveries.middleware import running_engine
 from deliveries.profiles import PROFILES
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ PROFILE = PROFILES[PUSH.upstream_profile]
 
 @dramatiq.actor(queue_name=PUSH.rabbitmq_queue)
 def receive(messages: Any) -> None:
-    """Accepts a batch of push requests: each is in the ledger, as a notification or as a dead letter, when this returns."""
+    """Accepts a batch of push requests: when this returns, the ledger has each as a notification or a dead letter."""
     batch = Batch.of(messages)
     accepts, dead_letters = [], []
     for envelope in batch:
@@ -37,7 +37,7 @@ def receive(messages: Any) -> None:
             dead_letters.append(_dead_letter(envelope, invalid))
         else:
             accepts.append(Accept(request, "queue", PROFILE.is_high(request.priority), PUSH.notification_ttl))
-    engine().accept(accepts, dead_letters)
+    running_engine().accept(accepts, dead_letters)
     for letter in dead_letters:
         _publish(letter)
     batch.committed = True
@@ -45,8 +45,8 @@ def receive(messages: Any) -> None:
 
 @dramatiq.actor(queue_name=f"{PUSH.rabbitmq_queue}.resume")
 def resume(ids: list[str]) -> None:
-    """A wake-up: these notifications have just become due. A lost one costs a second, until the dispatcher's next round."""
-    engine().resume(ids)
+    """A wake-up: these notifications have just become due. A lost one costs a second, until the dispatcher looks."""
+    running_engine().resume(ids)
 
 
 def _dead_letter(envelope: Envelope, invalid: InvalidMessage) -> DeadLettered:

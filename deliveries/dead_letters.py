@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+from deliveries.broker import NotPublished
 from deliveries.ledger import Writer
 from deliveries.ledger.mail import OwedCopies, OwedReports, PaidCopy, PaidReport
 from deliveries.outcomes import TryAgain
@@ -71,7 +72,7 @@ class DeadLetterOffice:
                 "; ".join(letter["reasons"]),
                 headers,
             )
-        except Exception as error:
+        except NotPublished as error:
             logger.warning("A dead letter could not be copied to the failed queue: %s", error)
             return PaidCopy(letter["id"], COPY_RETRY_WAIT)
         return PaidCopy(letter["id"])

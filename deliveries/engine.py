@@ -1,7 +1,7 @@
 """The engine: one event loop and one writer per worker process, beside Dramatiq's threads.
 
-It owns the loop, the writer, the dispatcher's clock and the drain; nothing else starts a thread. Dramatiq's threads hand
-notifications over and never wait for their delivery; each is carried by a coroutine of its own on the loop.
+It owns the loop, the writer, the dispatcher's clock and the drain; nothing else starts a thread. Dramatiq's threads
+hand notifications over and never wait for their delivery; each is carried by a coroutine of its own on the loop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from deliveries.dispatcher import Dispatcher
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Accept, Accepted, DeadLettered, ReleaseWorker, Writer
 from deliveries.ledger.change import Change, Hand
-from deliveries.ledger.connection import conninfo, connect
+from deliveries.ledger.connection import connect, conninfo
 from deliveries.places import Places
 from deliveries.work import Work
 
@@ -143,7 +143,7 @@ class Engine:
             heartbeat,
             assembly.dead_letters,
             self._start,
-            lambda: self._flights.keys(),
+            self._flights.keys,
             self._hand.lease,
         )
         await heartbeat.start()
@@ -161,7 +161,7 @@ class Engine:
 
     async def _watch(self) -> None:
         """A worker whose master was killed would go on for ever, unsupervised: it leaves in good order instead."""
-        while os.getppid() == self._parent:
+        while os.getppid() == self._parent:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(1)
         logger.error("The parent process is gone: stopping")
         os.kill(os.getpid(), signal.SIGTERM)

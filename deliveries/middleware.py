@@ -1,9 +1,9 @@
-"""Ties the engine's life to the Dramatiq worker's: it starts before the worker consumes, and drains after it has stopped."""
+"""Ties the engine's life to the Dramatiq worker's: up before the worker consumes, drained after it has stopped."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from dramatiq import Broker, Middleware, Worker
@@ -15,39 +15,33 @@ logger = logging.getLogger(__name__)
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
-_engine: Engine | None = None
-
-
-def engine() -> Engine:
-    """The engine of this process. Raises RuntimeError where none runs."""
-    if _engine is None:
-        raise RuntimeError("No engine runs in this process: only a Dramatiq worker (rundramatiq, or serve) has one.")
-    return _engine
-
 
 class EngineMiddleware(Middleware):
-    """Starts and drains the engine. Django's models are imported late: Django builds the broker before its apps."""
+    """Starts and drains the process's one engine."""
+
+    running: ClassVar[Engine | None] = None
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Starts the engine. Dramatiq would swallow an exception and run on without one, so a failure ends the process."""
-        from deliveries.engine import Engine
+        """Starts it, or ends the process: Dramatiq would swallow an exception and run on without an engine."""
+        from deliveries.engine import Engine  # noqa: PLC0415 - Django builds its broker before its models
 
-        global _engine
-        starting = Engine(_publisher(broker))
+        engine = Engine(broker.publish_dead_letter)  # type: ignore[attr-defined]
         try:
-            starting.start()
+            engine.start()
         except Exception as error:
             logger.critical("The engine could not start: %s", error, exc_info=True)
             raise SystemExit(EXIT_CONFIG) from error
-        _engine = starting
+        EngineMiddleware.running = engine
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Drains: before this hook the worker's threads still accept."""
-        global _engine
-        if _engine is not None:
-            stopping, _engine = _engine, None
-            stopping.drain(settings.PUSH.drain_grace)
+        """Drains it: before this hook the worker's threads still accept."""
+        engine, EngineMiddleware.running = EngineMiddleware.running, None
+        if engine is not None:
+            engine.drain(settings.PUSH.drain_grace)
 
 
-def _publisher(broker: Any) -> Any:
-    return broker.publish_dead_letter
+def running_engine() -> Engine:
+    """The engine of this process. Raises RuntimeError where none runs."""
+    if EngineMiddleware.running is None:
+        raise RuntimeError("No engine runs in this process: only a Dramatiq worker (rundramatiq, or serve) has one.")
+    return EngineMiddleware.running

@@ -202,6 +202,7 @@ class DeadLetter(models.Model):
                 name="dead_letters_to_report",
                 condition=models.Q(report_due_at__isnull=False),
             ),
+            models.Index(fields=["notification_id"], name="dead_letters_notification"),
             models.Index(
                 fields=["copy_due_at"],
                 name="dead_letters_to_copy",

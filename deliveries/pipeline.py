@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 import orjson
 
 from deliveries import tracing
-from deliveries.ledger import Abandon, Attempted, DeadLettered, Landed, Settle, StartSends, Writer
+from deliveries.ledger import Abandon, Attempted, DeadLettered, Settle, StartSends, Writer
 from deliveries.ledger.change import Change
 from deliveries.models import Status
 from deliveries.outcomes import Ended, LostOwnership, TryAgain
@@ -145,7 +145,8 @@ class Pipeline:
         if waiting:
             first = min(waiting, key=lambda delivery: delivery.due_in)
             code, reason, wait = first.error_code, first.error_message, max(first.due_in, 0.0)
-            return await self._write_down(work, Status.PENDING, code, reason, landings, wait=wait)
+            await self._write_down(work, Status.PENDING, code, reason, landings, wait=wait)
+            return
         status, code, reason = verdict(work.deliveries)
         if code == "exhausted":
             landings = [*landings, _dead_letter(work, reason)]
@@ -174,7 +175,8 @@ class Pipeline:
         if trouble.burns_attempt and backoff.exhausted(work.attempts):
             reason = f"Given up after {work.attempts} attempts. {trouble.reason}"
             changes: list[Change] = [_attempted(work, "failed", trouble), _dead_letter(work, reason)]
-            return await self._write_down(work, Status.FAILED, "exhausted", reason, changes)
+            await self._write_down(work, Status.FAILED, "exhausted", reason, changes)
+            return
         wait = trouble.retry_after if trouble.retry_after is not None else backoff.wait(work.attempts)
         outcome = "retry" if trouble.burns_attempt else "waiting"
         changes = [_attempted(work, outcome, trouble, wait)]

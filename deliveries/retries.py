@@ -1,4 +1,4 @@
-"""When to try again, by tenacity's stop and wait objects; the wait itself is a row's `next_attempt_at`, never a sleep."""
+"""When to try again, by tenacity's stop and wait objects; the wait is a row's `next_attempt_at`, never a sleep."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Backoff:
 
     def wait(self, attempts: int) -> float:
         """Seconds until the next attempt after that many failed ones."""
-        return self.pace(_state(attempts)) * (1 + self.jitter * random.random())
+        return self.pace(_state(attempts)) * (1 + self.jitter * random.random())  # noqa: S311 - jitter
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from deliveries.outcomes import LostOwnership
 from deliveries.retries import RetryPolicy
 from deliveries.work import Delivery, Work
 from providers.base import Provider, PushMessage
-from providers.errors import UnknownOutcome, ProviderError
+from providers.errors import ProviderError, UnknownOutcome
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""One call to a neighbour (user service, template service, gateway): through its breaker, its answer taken with care."""
+"""One call to a neighbour (user service, template service, gateway), through its breaker; its answer is not trusted."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Upstream:
             document = orjson.loads(body) if body else {}
         except orjson.JSONDecodeError:
             document = None
-        final = 400 <= status and status not in RETRYABLE
+        final = status >= 400 and status not in RETRYABLE
         if 200 <= status < 300 and isinstance(document, dict):
             final = document.get("success") is False
             data = document.get("data") if "success" in document or "data" in document else document

@@ -1,5 +1,6 @@
 """The message: every spelling of it, and every way of not being one."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 
@@ -169,9 +170,5 @@ def test_no_json_does_worse_than_be_refused(document):
 
 
 def _read_or_refuse(body: bytes) -> None:
-    try:
-        request = read(body)
-    except InvalidMessage as refused:
-        assert refused.reasons
-    else:
-        assert "\0" not in request.as_json()
+    with contextlib.suppress(InvalidMessage):
+        assert "\0" not in read(body).as_json()

@@ -72,6 +72,16 @@ def test_the_main_job(worker, producer, sandbox, first):
     check_invariants(sandbox)
 
 
+def _dramatiq_shaped(**fields) -> bytes:
+    """A body that Dramatiq would take for one of its own messages."""
+    known = {"queue_name": "push.queue", "actor_name": "receive", "args": [], "kwargs": {}, "options": {}}
+    return json.dumps(known | {"message_id": "shaped", "message_timestamp": 1} | fields).encode()
+
+
+def _request(id: str, **fields) -> bytes:
+    return json.dumps({"notification_id": id, "user_id": "u", "title": "t"} | fields).encode()
+
+
 HOSTILE = [
     b"",
     b"not json",
@@ -96,25 +106,19 @@ HOSTILE = [
     b'{"notification_id": "bad\\u00009", "user_id": "u", "title": "t"}',
     b'{"notification_id": "bad-10", "user_id": "u", "title": "t", "variables": {"a\\u0000": 1}}',
     b'{"notification_id": "bad-11", "user_id": "u", "title": "\\ud800"}',
-    json.dumps({"notification_id": "bad-12", "user_id": "u", "title": "t" * 2000}).encode(),
-    json.dumps({"notification_id": "x" * 256, "user_id": "u", "title": "t"}).encode(),
-    json.dumps({"notification_id": "bad-13", "user_id": "u", "title": "t", "metadata": {"x": "y" * 1_000_000}}).encode(),
+    _request("bad-12", title="t" * 2000),
+    _request("x" * 256),
+    _request("bad-13", metadata={"x": "y" * 1_000_000}),
     b"x" * 1_000_000,
     b"[" * 100_000,
     b'{"notification_id": "bad-14", "user_id": "u", "title": "t", "variables": ' + b'{"a":' * 500 + b"1" + b"}" * 501,
     b'{"notification_id": "bad-15", "user_id": "u", "title": "t", "variables": ' + b'{"a":' * 5000 + b"1" + b"}" * 5001,
-    b'{"queue_name": "push.queue", "actor_name": "receive", "args": [], "kwargs": {}, "options": null, "message_id": "d1",'
-    b' "message_timestamp": 1}',
-    b'{"queue_name": "push.queue", "actor_name": ["receive"], "args": [], "kwargs": {}, "options": {}, "message_id": "d2",'
-    b' "message_timestamp": 1}',
-    b'{"queue_name": "elsewhere", "actor_name": "receive", "args": [1], "kwargs": {}, "options": {}, "message_id": "d3",'
-    b' "message_timestamp": 1}',
-    b'{"queue_name": "push.queue", "actor_name": "receive", "args": [], "kwargs": {}, "options": {"eta": 99999999999999},'
-    b' "message_id": "d4", "message_timestamp": 1}',
-    b'{"queue_name": "push.queue", "actor_name": "nobody", "args": [], "kwargs": {}, "options": {"pipe_target": {}},'
-    b' "message_id": "d5", "message_timestamp": 1}',
-    b'{"queue_name": "push.queue.resume", "actor_name": "resume", "args": [["ok-1"]], "kwargs": {}, "options": {},'
-    b' "message_id": "d6", "message_timestamp": 1}',
+    _dramatiq_shaped(options=None),
+    _dramatiq_shaped(actor_name=["receive"]),
+    _dramatiq_shaped(queue_name="elsewhere", args=[1]),
+    _dramatiq_shaped(options={"eta": 99999999999999}),
+    _dramatiq_shaped(actor_name="nobody", options={"pipe_target": {}}),
+    _dramatiq_shaped(queue_name="push.queue.resume", actor_name="resume", args=[["ok-1"]]),
     b'{"pattern": "notifications.push", "data": {"notification_id": "bad-16"}}',
     b'{"pattern": "notifications.push", "data": {"notification_id": "bad-17", "user_id": 1.5, "title": true}}',
     b'{"notification_id": true, "user_id": "u", "title": "t"}',

@@ -1,4 +1,4 @@
-"""The ledger's promises: once is once, claims are exclusive, late answers change nothing, no bad row takes others down."""
+"""The ledger's promises: once is once, claims are exclusive, late answers change nothing, bad rows fall alone."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from deliveries.ledger import (
     Writer,
 )
 from deliveries.ledger.change import Hand
-from deliveries.ledger.connection import conninfo, connect
+from deliveries.ledger.connection import connect, conninfo
 from deliveries.models import Status
 from deliveries.work import Delivery
 from tests.world import counted, message, query
@@ -49,7 +49,8 @@ class Hands:
 
     def beat(self, ago: float = 0.0) -> None:
         query(
-            "INSERT INTO workers (id, host, pid, heartbeat_at) VALUES (%s, 'test', 1, now() - make_interval(secs => %s))"
+            "INSERT INTO workers (id, host, pid, heartbeat_at)"
+            " VALUES (%s, 'test', 1, now() - make_interval(secs => %s))"
             " ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at",
             self.id,
             ago,
@@ -371,3 +372,11 @@ def test_a_dead_letter_of_a_notification_that_was_lost_is_not_kept(one, other):
     letter = DeadLettered(b"{}", "exhausted", ["why"], "n1", fence=1)
     assert one.write(letter, Settle("n1", 1, Status.FAILED, 3, "exhausted", "why")) == [None, False]
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
+
+
+def test_the_gateway_is_owed_word_of_an_id_once(one):
+    one.accept("n1")
+    for body, id in ((b"1", "n1"), (b"2", "n2"), (b"3", "n2"), (b"4", None)):
+        one.write(DeadLettered(body, "invalid_message", ["why"], id, report_owed=id is not None))
+    owed = query("SELECT convert_from(body, 'UTF8') FROM dead_letters WHERE report_due_at IS NOT NULL")
+    assert owed == [("2",)]

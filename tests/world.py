@@ -245,7 +245,7 @@ def slow_sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
 
 
 @pytest.fixture
-def rabbit(rabbitmq: RabbitNode) -> Iterator[RabbitNode]:
+def rabbit(rabbitmq: RabbitNode) -> RabbitNode:
     """RabbitMQ as on its first day: no queue and no exchange of ours."""
     producer = Producer(rabbitmq.url)
     for queue in QUEUES:
@@ -253,7 +253,7 @@ def rabbit(rabbitmq: RabbitNode) -> Iterator[RabbitNode]:
     for exchange in EXCHANGES:
         producer.channel.exchange_delete(exchange)
     producer.close()
-    yield rabbitmq
+    return rabbitmq
 
 
 @pytest.fixture
@@ -300,9 +300,7 @@ class EngineInTest:
 
 
 @pytest.fixture
-def engine(
-    transactional_db: None, sandbox: SandboxProcess, settings: Any
-) -> Iterator[Callable[..., EngineInTest]]:
+def engine(transactional_db: None, sandbox: SandboxProcess, settings: Any) -> Iterator[Callable[..., EngineInTest]]:
     """Starts engines with quick times; settings of `Environment` can be given by name."""
     started: list[EngineInTest] = []
 
@@ -313,8 +311,7 @@ def engine(
         name, options = django_settings.PROVIDER
         settings.PROVIDER = (
             name,
-            options
-            | {"credentials_file": world["google_application_credentials"], "endpoint": world["fcm_endpoint"]},
+            options | {"credentials_file": world["google_application_credentials"], "endpoint": world["fcm_endpoint"]},
         )
         started.append(EngineInTest([]))
         return started[-1]

@@ -1,4 +1,4 @@
-"""The ledger: the only code that writes a notification's rows, in set-based statements behind one group-committing writer.
+"""The ledger: the only code that writes a notification's rows, in set-based statements, by a group-committing writer.
 
 A change is a small dataclass; the writer takes all changes of one kind that have gathered and hands them to the kind's
 `apply`, which answers one result per change. Every change may be applied twice with the effect of once: its answer can

@@ -16,8 +16,8 @@ from deliveries.ledger.change import Hand, columns, token
 #: Bytes of a dead letter's body that are kept.
 KEPT_BODY_BYTES = 64 * 1024
 
-# The rows are inserted in the order of their ids, so that two workers with the same ids wait for, and never deadlock, each
-# other. A re-run after a lost answer inserts nothing: it finds its rows by their token.
+# The rows are inserted in the order of their ids, so that two workers with the same ids wait for each other and never
+# deadlock. A re-run after a lost answer inserts nothing: it finds its rows by their token.
 ACCEPT = f"""
 WITH input AS (
     SELECT * FROM unnest(
@@ -134,12 +134,19 @@ class DeadLettered:
         }
 
 
+# The gateway hears of an id once: from its notification if there is one, else from its first dead letter.
 DEAD_LETTER = """
 INSERT INTO dead_letters (
     body_hash, body, size, code, reasons, notification_id, correlation_id, copy_due_at, report_due_at)
 SELECT
     %(body_hash)s, %(body)s, %(size)s, %(code)s, %(reasons)s::jsonb, %(notification_id)s::text, %(correlation_id)s,
-    CASE WHEN %(copy_owed)s THEN now() END, CASE WHEN %(report_owed)s THEN now() END
+    CASE WHEN %(copy_owed)s THEN now() END,
+    CASE WHEN %(report_owed)s AND NOT EXISTS (
+        SELECT FROM notifications WHERE notification_id = %(notification_id)s::text
+        UNION ALL
+        SELECT FROM dead_letters
+        WHERE notification_id = %(notification_id)s::text AND coalesce(reported_at, report_due_at) IS NOT NULL
+    ) THEN now() END
 WHERE %(fence)s::int IS NULL OR EXISTS (
     SELECT FROM notifications
     WHERE notification_id = %(notification_id)s::text AND fence = %(fence)s AND status = 'failed')

@@ -104,7 +104,7 @@ def _work(row: dict[str, Any]) -> Work:
 
 @dataclass(slots=True)
 class Claim:
-    """Claims up to `limit` due notifications, high priority first, or of `ids` those that are due. Results in their Work."""
+    """Claims up to `limit` due notifications, high priority first; of `ids` only, if given. Results in their Work."""
 
     rank: ClassVar[int] = 7
 
@@ -160,8 +160,9 @@ WHERE worker_id = %(worker)s AND notification_id = ANY(%(ids)s)
 
 @dataclass(slots=True)
 class Forgotten:
-    """Puts down rows that stand in this worker's name for a lease or longer without being in `held`: a claim whose answer
-    was lost, or a coroutine that ended without a word. Results in how many there were.
+    """Puts down rows that stand in this worker's name for a lease or longer without being in `held`.
+
+    They come from a claim whose answer was lost, or a coroutine that ended without a word. Results in how many.
     """
 
     rank: ClassVar[int] = 9

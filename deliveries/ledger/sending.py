@@ -28,7 +28,8 @@ RETURNING n.notification_id
 INSERT_DELIVERIES = """
 INSERT INTO push_deliveries (
     notification_id, user_id, device_token, platform, title, body, data, provider, send_token, status, sending_at)
-SELECT notification_id, user_id, device_token, platform, title, body, data::jsonb, provider, send_token, 'sending', now()
+SELECT notification_id, user_id, device_token, platform, title, body, data::jsonb, provider, send_token, 'sending',
+       now()
 FROM unnest(
     %(notification_id)s::text[], %(user_id)s::text[], %(device_token)s::text[], %(platform)s::text[], %(title)s::text[],
     %(body)s::text[], %(data)s::text[], %(provider)s::text[], %(send_token)s::bigint[]
@@ -51,8 +52,8 @@ RETURNING d.send_token, d.id
 class StartSends:
     """Claims sends: of new deliveries (without an id yet, which they are given) or of pending ones.
 
-    Results in the row ids of the sends that may now begin, by send token: none where the notification is no longer this
-    worker's, or where the worker's heartbeat is too old. Every delivery carries a `send_token` of its own for this send.
+    Results in the row ids of the sends that may now begin, by send token: none where the notification is no longer
+    this worker's, or where its heartbeat is too old. Every delivery gets a `send_token` of its own for this send.
     """
 
     rank: ClassVar[int] = 1

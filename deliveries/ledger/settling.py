@@ -11,7 +11,7 @@ from psycopg import Cursor
 from deliveries.ledger.change import Hand, columns
 from deliveries.models import Status
 
-# Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that an expiry is noticed in time.
+# Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time.
 SETTLE = """
 UPDATE notifications n
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, attempts = i.attempts,
@@ -30,7 +30,7 @@ RETURNING n.notification_id
 
 @dataclass(slots=True)
 class Settle:
-    """Ends a notification (`wait` None; it stays with its worker until it is reported) or puts it down for `wait` seconds.
+    """Ends a notification (`wait` None: it stays with its worker until reported) or puts it down for `wait` seconds.
 
     Results in True, or False where the notification is no longer this worker's.
     """

@@ -1,4 +1,4 @@
-"""The group-committing writer: one thread, one connection, and as many changes in a commit as gathered during the last one."""
+"""The group-committing writer: one thread, one connection, and in a commit whatever gathered during the last one."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Writer:
                     return _fail(units, error)
             except Exception as error:
                 if len(units) == 1:
-                    logger.error("A change was refused by the database", exc_info=error)
+                    logger.exception("A change was refused by the database")
                     return _fail(units, error)
                 half = len(units) // 2
                 self._commit(units[:half])

@@ -1,0 +1,221 @@
+"""Settings: read from everywhere they may stand, and refused in words that help."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pushproject import environment_docs
+from pushproject.database import from_url
+from pushproject.environment import BASE_DIR, Environment, fault_line, load
+from pushproject.secret_key import secret_key
+
+PRODUCTION = {"DATABASE_URL": "postgresql://u:geheim@db/push", "RABBITMQ_URL": "amqp://u:p@mq/"}
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch, tmp_path):
+    for name in Environment.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("ENV_FILE", "")
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
+
+
+def given(monkeypatch, **variables: str) -> Environment:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return load()
+
+
+def refused(monkeypatch, capsys, **variables: str) -> list[str]:
+    with pytest.raises(SystemExit) as ended:
+        given(monkeypatch, **variables)
+    assert ended.value.code == 78
+    return capsys.readouterr().err.splitlines()
+
+
+def test_nothing_set_is_the_embedded_mode():
+    settings = load()
+    assert settings.embedded_database
+    assert settings.embedded_broker
+    assert settings.rabbitmq_routing_key == ["push"]
+
+
+def test_an_empty_value_is_the_default(monkeypatch):
+    assert given(monkeypatch, MAX_RETRY_ATTEMPTS="", RABBITMQ_URL="").max_retry_attempts == 3
+
+
+def test_the_environment_wins_over_the_env_file(monkeypatch, tmp_path):
+    file = tmp_path / "settings.env"
+    file.write_text("MAX_RETRY_ATTEMPTS=7\nLOG_LEVEL=debug\nUNKNOWN=1\n")
+    settings = given(monkeypatch, ENV_FILE=str(file), LOG_LEVEL="error")
+    assert (settings.max_retry_attempts, settings.log_level) == (7, "ERROR")
+
+
+def test_the_env_example_changes_nothing(monkeypatch):
+    assert given(monkeypatch, ENV_FILE=str(environment_docs.ENV_EXAMPLE)) == load()
+
+
+def test_lists_and_objects_are_read_from_text(monkeypatch):
+    settings = given(
+        monkeypatch,
+        RABBITMQ_ROUTING_KEY="push, notification.push",
+        RABBITMQ_QUEUE_ARGUMENTS='{"x-max-priority": 5}',
+        ALLOWED_HOSTS="a.example, b.example",
+    )
+    assert settings.rabbitmq_routing_key == ["push", "notification.push"]
+    assert settings.rabbitmq_queue_arguments == {"x-max-priority": 5}
+    assert settings.allowed_hosts == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_RETRY_ATTEMPTS", "many"),
+        ("MAX_RETRY_ATTEMPTS", "0"),
+        ("RETRY_MIN_WAIT", "-1"),
+        ("RETRY_MAX_WAIT", "1"),
+        ("DELIVERY_LEASE", "nan"),
+        ("LOG_LEVEL", "LOUD"),
+        ("UPSTREAM_PROFILE", "mine"),
+        ("USER_SERVICE_URL", "users:8000"),
+        ("FCM_ENDPOINT", "ftp://fcm"),
+        ("FCM_ENDPOINT", "http://fcm:99999"),
+        ("DATABASE_URL", "mysql://db/push"),
+        ("RABBITMQ_URL", "http://mq"),
+        ("RABBITMQ_QUEUE_ARGUMENTS", "{"),
+        ("RABBITMQ_QUEUE_ARGUMENTS", "[1]"),
+        ("RABBITMQ_ROUTING_KEY", ","),
+        ("DEBUG", "perhaps"),
+        ("PORT", "70000"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json"),
+        ("SECRET_KEY_FILE", "/nowhere/key"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(monkeypatch, capsys, name, value):
+    [line] = refused(monkeypatch, capsys, **{name: value})
+    assert line.startswith(f"{name}: ")
+    assert f"Fix: {Environment.model_fields[name.lower()].description}" in line
+
+
+def test_every_fault_has_its_line(monkeypatch, capsys):
+    lines = refused(monkeypatch, capsys, PORT="x", LOG_LEVEL="y", MAX_IN_FLIGHT="-1")
+    assert [line.split(":")[0] for line in lines] == ["LOG_LEVEL", "MAX_IN_FLIGHT", "PORT"]
+
+
+def test_a_wrong_secret_is_not_shown(monkeypatch, capsys):
+    [line] = refused(monkeypatch, capsys, DATABASE_URL="mysql://me:geheim@db/push")
+    assert "geheim" not in line
+
+
+def test_no_secret_is_in_the_repr(monkeypatch):
+    settings = given(monkeypatch, **PRODUCTION, SECRET_KEY="geheim-geheim", FCM_SERVER_KEY="geheim")
+    assert "geheim" not in repr(settings)
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path):
+    file = tmp_path / "url"
+    file.write_text("amqp://from.file/\n")
+    settings = given(monkeypatch, RABBITMQ_URL_FILE=str(file))
+    assert settings.rabbitmq_url
+    assert settings.rabbitmq_url.get_secret_value() == "amqp://from.file/"
+
+
+def test_what_stands_in_a_file_is_checked_too(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "url"
+    file.write_text("mysql://db/push\n")
+    [line] = refused(monkeypatch, capsys, DATABASE_URL_FILE=str(file))
+    assert line.startswith("DATABASE_URL: is not an address")
+
+
+def test_a_secret_given_twice_is_refused(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("one")
+    [line] = refused(monkeypatch, capsys, SECRET_KEY="another", SECRET_KEY_FILE=str(file))
+    assert line.startswith("SECRET_KEY: is set twice")
+    assert "another" not in line
+
+
+def test_production_needs_a_secret_key(monkeypatch, capsys):
+    [line] = refused(monkeypatch, capsys, **PRODUCTION)
+    assert line.startswith("SECRET_KEY: is required")
+
+
+def test_a_generated_secret_key_is_kept_for_its_owner_only(tmp_path):
+    settings = load()
+    key = secret_key(settings)
+    file = tmp_path / "var" / "secret_key"
+    assert len(key) >= 50
+    assert secret_key(settings) == key == file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["secret_key"]
+
+
+def test_a_secret_key_that_cannot_be_kept_is_one_line(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("not a directory")
+    settings = given(monkeypatch, VAR_DIR=str(tmp_path / "file"))
+    with pytest.raises(SystemExit):
+        secret_key(settings)
+    assert capsys.readouterr().err.startswith("SECRET_KEY: ")
+
+
+def test_the_start_stops_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "pushproject.settings", "PORT": "no"},
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert done.stderr.startswith("PORT: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg", "postgres"])
+def test_a_database_address_in_each_of_its_forms(scheme):
+    found = from_url(f"{scheme}://me:p%40ss@db.example:5433/pu%20sh?ssl=require&connect_timeout=3")
+    assert found == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "pu sh",
+        "USER": "me",
+        "PASSWORD": "p@ss",
+        "HOST": "db.example",
+        "PORT": "5433",
+        "OPTIONS": {"sslmode": "require", "connect_timeout": "3"},
+    }
+
+
+def test_a_database_address_may_name_a_socket():
+    assert from_url("postgresql:///push?host=/run/postgresql")["HOST"] == "/run/postgresql"
+
+
+def test_every_setting_has_a_description_and_every_number_its_bounds():
+    for name, field in Environment.model_fields.items():
+        assert field.description, name
+        if field.annotation in (int, float):
+            assert "From " in field.description, name
+
+
+def test_a_fault_line_is_one_line():
+    with pytest.raises(ValidationError) as caught:
+        Environment(_env_file=None, log_level="a\nb")
+    assert "\n" not in fault_line(caught.value.errors()[0])
+
+
+def test_the_example_and_the_table_say_what_the_class_says():
+    """`make settings` writes both."""
+    assert environment_docs.ENV_EXAMPLE.read_text() == environment_docs.env_example()
+    assert environment_docs.TABLE.read_text() == environment_docs.table()
+
+
+def test_no_value_in_the_example_needs_quotes():
+    """`docker run --env-file` takes a line as it stands."""
+    lines = Path(environment_docs.ENV_EXAMPLE).read_text().splitlines()
+    values = [line.partition("=")[2] for line in lines if line and not line.startswith("#")]
+    assert values
+    assert not [value for value in values if value != value.strip("\"' ") or "#" in value]

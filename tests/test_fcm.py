@@ -1,0 +1,632 @@
+"""FCM: the message that is sent, what every answer means, the token, and the way through the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from firebase_admin import messaging
+
+import providers.fcm
+from providers.base import PushMessage
+from providers.errors import (
+    CredentialTrouble,
+    DeadToken,
+    ProviderError,
+    Rejected,
+    RetryLater,
+    ServerTrouble,
+    Throttled,
+    UnknownOutcome,
+)
+from providers.fcm import Fcm, build
+from providers.fcm_message import encode
+from providers.fcm_verdict import TABLE, read, verdict
+from providers.http import Answer, HttpClient
+from providers.registry import build as build_by_name
+from tests.google_peer import (
+    NAME,
+    Google,
+    apns_error,
+    bad_request,
+    error,
+    error_info,
+    fcm_error,
+    key_file,
+    one_after_another,
+    private_key,
+)
+from tests.peer import Behaviour, Peer, Seen, Wire, always, in_loop, peer
+from tests.provider_conformance import DEVICE, Canned, ProviderConformance, a_message
+from tests.sandbox_process import Sandbox, running
+
+UNREGISTERED = error(404, "NOT_FOUND", fcm_error("UNREGISTERED"), text="NotRegistered")
+UNAUTHENTICATED = error(401, "UNAUTHENTICATED", error_info("ACCESS_TOKEN_EXPIRED"))
+HTML = b"<!DOCTYPE html><html><title>Error</title></html>"
+
+
+class TestFcmConforms(ProviderConformance):
+    name = "fcm"
+    accepted = Canned(200, {"name": NAME})
+    receipt = NAME
+    dead = Canned(404, UNREGISTERED)
+    rejected = Canned(400, error(400, "INVALID_ARGUMENT", bad_request("message.data[0].value")))
+    throttled = Canned(429, error(429, "RESOURCE_EXHAUSTED", fcm_error("QUOTA_EXCEEDED")))
+    no_access = Canned(403, error(403, "PERMISSION_DENIED", error_info("SERVICE_DISABLED")))
+    in_trouble = Canned(503, error(503, "UNAVAILABLE", fcm_error("UNAVAILABLE")))
+    secrets = ("access-1", private_key()[100:140], "s3cret")
+
+    def options(self, url: str, directory: Path) -> dict[str, Any]:
+        return {"credentials_file": key_file(directory, url), "endpoint": url}
+
+    def around(self, sends: Behaviour) -> Behaviour:
+        return Google(sends)
+
+    def is_send(self, seen: Seen) -> bool:
+        return seen.path.endswith("/messages:send")
+
+
+@asynccontextmanager
+async def a_provider(google: Google, directory: Path, **options: Any) -> AsyncIterator[tuple[Fcm, Peer]]:
+    async with peer(google) as there:
+        http = HttpClient()
+        usual = {"credentials_file": key_file(directory, there.url), "endpoint": there.url}
+        provider = build(http, **{**usual, **options})
+        try:
+            yield provider, there
+        finally:
+            await provider.close()
+            await http.close()
+
+
+def sends(there: Peer) -> list[Seen]:
+    return [seen for seen in there.seen if seen.path != "/token"]
+
+
+async def failure(provider: Fcm, **changes: Any) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await provider.send(a_message(**changes))
+    return caught.value
+
+
+# --- the request ---------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_send_is_one_post_with_the_token_to_the_project(tmp_path: Path) -> None:
+    async with a_provider(Google(), tmp_path) as (provider, there):
+        receipt = await provider.send(a_message())
+        assert receipt.provider_message_id == NAME
+        (seen,) = sends(there)
+    assert (seen.method, seen.path) == ("POST", "/v1/projects/demo/messages:send")
+    assert seen.headers["authorization"] == "Bearer access-1"
+    assert seen.headers["content-type"] == "application/json"
+    assert seen.json["message"]["token"] == DEVICE
+
+
+@in_loop
+async def test_the_project_that_is_set_wins_over_the_files(tmp_path: Path) -> None:
+    async with a_provider(Google(), tmp_path, project_id="example.com:mine") as (provider, there):
+        await provider.send(a_message())
+        assert sends(there)[0].path == "/v1/projects/example.com:mine/messages:send"
+
+
+@in_loop
+async def test_without_any_project_the_advice_names_the_variable(tmp_path: Path) -> None:
+    google = Google()
+    async with peer(google) as there:
+        http = HttpClient()
+        provider = build(http, credentials_file=key_file(tmp_path, there.url, project_id=None), endpoint=there.url)
+        trouble = await failure(provider)
+        await provider.close()
+        await http.close()
+    assert isinstance(trouble, CredentialTrouble)
+    assert "FCM_PROJECT_ID" in trouble.advice
+
+
+def sent(**changes: Any) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(encode(a_message(**changes)))["message"]
+    return message
+
+
+def test_the_whole_message() -> None:
+    now = time.time()
+    message = sent(
+        image="https://cdn.example/i.png",
+        link="https://shop.example/o/1",
+        data={"order": "1"},
+        high_priority=True,
+        ttl=90,
+    )
+    expires = int(message["apns"]["headers"].pop("apns-expiration"))
+    assert now + 89 <= expires <= time.time() + 90
+    assert message == {
+        "token": DEVICE,
+        "notification": {"title": "Hello", "body": "You", "image": "https://cdn.example/i.png"},
+        "data": {"order": "1", "link": "https://shop.example/o/1"},
+        "android": {"priority": "HIGH", "ttl": "90s", "notification": {"tag": "n-1"}},
+        "apns": {
+            "headers": {"apns-priority": "10", "apns-collapse-id": "n-1"},
+            "payload": {"aps": {"mutable-content": 1}},
+            "fcm_options": {"image": "https://cdn.example/i.png"},
+        },
+        "webpush": {
+            "headers": {"TTL": "90", "Urgency": "high"},
+            "notification": {"tag": "n-1"},
+            "fcm_options": {"link": "https://shop.example/o/1"},
+        },
+    }
+
+
+def test_google_s_own_client_would_send_the_same() -> None:
+    """firebase-admin is the oracle: the same push, built with its classes and encoded by it."""
+    ours = sent(
+        image="https://cdn.example/i.png", link="https://shop.example", data={"a": "b"}, high_priority=True, ttl=3600
+    )
+    expiration = ours["apns"]["headers"]["apns-expiration"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `token` is deprecated there, and still what everybody has
+        theirs = messaging.Message(
+            token=DEVICE,
+            data={"a": "b", "link": "https://shop.example"},
+            notification=messaging.Notification("Hello", "You", "https://cdn.example/i.png"),
+            android=messaging.AndroidConfig(
+                priority="high",
+                ttl=timedelta(hours=1),
+                notification=messaging.AndroidNotification(tag="n-1"),
+            ),
+            apns=messaging.APNSConfig(
+                headers={"apns-priority": "10", "apns-expiration": expiration, "apns-collapse-id": "n-1"},
+                payload=messaging.APNSPayload(messaging.Aps(mutable_content=True)),
+                fcm_options=messaging.APNSFCMOptions(image="https://cdn.example/i.png"),
+            ),
+            webpush=messaging.WebpushConfig(
+                headers={"TTL": "3600", "Urgency": "high"},
+                notification=messaging.WebpushNotification(tag="n-1"),
+                fcm_options=messaging.WebpushFCMOptions(link="https://shop.example"),
+            ),
+        )
+        encoded = messaging._MessagingService.encode_message(theirs)
+    ours["android"]["priority"] = ours["android"]["priority"].lower()  # both spellings are right
+    assert ours == json.loads(json.dumps(encoded))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("text", "text"),
+        ("", ""),
+        (12, "12"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (None, "null"),
+        ({"a": [1, {"b": "ü"}]}, '{"a":[1,{"b":"ü"}]}'),
+        (2**70, "1180591620717411303424"),
+    ],
+)
+def test_every_value_of_the_data_is_a_string_and_what_was_not_one_its_json(value: Any, text: str) -> None:
+    assert sent(data={"key": value})["data"] == {"key": text}
+
+
+def test_without_data_there_is_none() -> None:
+    assert "data" not in sent()
+
+
+def test_an_action_is_no_address() -> None:
+    message = sent(link="OPEN_ORDER")
+    assert message["android"]["notification"]["click_action"] == "OPEN_ORDER"
+    assert message["apns"]["payload"]["aps"]["category"] == "OPEN_ORDER"
+    assert "fcm_options" not in message["webpush"]
+    assert "data" not in message
+
+
+def test_an_address_never_becomes_an_action_and_the_web_takes_only_https() -> None:
+    for link in ("https://a.example", "http://a.example", "shop://order/1"):
+        message = sent(link=link)
+        assert "click_action" not in message["android"]["notification"]
+        assert message["data"] == {"link": link}
+        assert ("fcm_options" in message["webpush"]) == link.startswith("https")
+    assert sent(link="https://a.example", data={"link": "mine"})["data"] == {"link": "mine"}
+
+
+def test_a_repeat_replaces_the_first_everywhere_and_collapses_nothing_else() -> None:
+    for tag, expected in ((None, "n-1"), ("my-tag", "my-tag")):
+        message = sent(tag=tag)
+        assert message["android"]["notification"]["tag"] == expected
+        assert message["apns"]["headers"]["apns-collapse-id"] == expected
+        assert message["webpush"]["notification"]["tag"] == expected
+        assert "collapse_key" not in message["android"]
+
+
+@pytest.mark.parametrize("long", ["x" * 65, "ü", "a\nb", "😀" * 100])
+def test_an_id_that_apple_does_not_take_is_hashed(long: str) -> None:
+    message = sent(notification_id=long)
+    assert message["apns"]["headers"]["apns-collapse-id"] == sha256(long.encode()).hexdigest()
+    assert message["android"]["notification"]["tag"] == long
+    assert sent(notification_id="x" * 64)["apns"]["headers"]["apns-collapse-id"] == "x" * 64
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [(0, 0), (-5, 0), (60, 60), (10**9, 2_419_200)])
+def test_the_time_to_live_is_within_what_fcm_takes(ttl: int, seconds: int) -> None:
+    message = sent(ttl=ttl)
+    assert message["android"]["ttl"] == f"{seconds}s"
+    assert message["webpush"]["headers"]["TTL"] == str(seconds)
+    expiration = int(message["apns"]["headers"]["apns-expiration"])
+    assert expiration == 0 if seconds == 0 else abs(expiration - time.time() - seconds) < 60
+
+
+@pytest.mark.parametrize("key", ["from", "message_type", "gcm", "gcm.x", "google.c.a", "googler"])
+def test_a_reserved_data_key_is_refused_by_name(key: str) -> None:
+    with pytest.raises(Rejected, match=key) as caught:
+        encode(a_message(data={key: "x"}))
+    assert caught.value.code == "reserved_data_key"
+
+
+def test_a_message_that_is_too_large_says_by_how_much() -> None:
+    fits = {"title": "t" * 96, "body": "b" * 3000, "data": {"k" * 10: "ü" * 495}}
+    encode(a_message(**fits))
+    with pytest.raises(Rejected, match="4097 bytes") as caught:
+        encode(a_message(**{**fits, "title": "t" * 97}))
+    assert caught.value.code == "payload_too_large"
+    assert not caught.value.retryable
+
+
+def test_text_that_is_not_unicode_is_refused() -> None:
+    for changes in ({"title": "\ud800"}, {"data": {"a": "\udfff"}}, {"notification_id": "\ud800"}):
+        with pytest.raises(Rejected) as caught:
+            encode(a_message(**changes))
+        assert caught.value.code == "invalid_text"
+
+
+# --- what answers mean ---------------------------------------------------------------------------
+
+QUOTA = error(429, "RESOURCE_EXHAUSTED", error_info("RATE_LIMIT_EXCEEDED"))
+INVALID = fcm_error("INVALID_ARGUMENT")
+THIRD_PARTY = fcm_error("THIRD_PARTY_AUTH_ERROR"), apns_error(403, "InvalidProviderToken")
+
+VERDICTS: list[tuple[str, int, Any, type[ProviderError], str]] = [
+    ("gone", 404, UNREGISTERED, DeadToken, "UNREGISTERED"),
+    (
+        "gone, says Apple first",
+        404,
+        error(404, "NOT_FOUND", apns_error(410, "Unregistered"), fcm_error("UNREGISTERED")),
+        DeadToken,
+        "UNREGISTERED",
+    ),
+    (
+        "disabled, says Apple",
+        400,
+        error(400, "INVALID_ARGUMENT", apns_error(410, "Unregistered"), INVALID),
+        DeadToken,
+        "INVALID_ARGUMENT",
+    ),
+    (
+        "no token at all",
+        400,
+        error(400, "INVALID_ARGUMENT", bad_request("message.token"), INVALID),
+        DeadToken,
+        "INVALID_ARGUMENT",
+    ),
+    (
+        "no token, by the words only",
+        400,
+        error(400, "INVALID_ARGUMENT", INVALID, text="The registration token is not a valid FCM registration token"),
+        DeadToken,
+        "INVALID_ARGUMENT",
+    ),
+    (
+        "a token among other faults",
+        400,
+        error(400, "INVALID_ARGUMENT", bad_request("message.token", "message.android.ttl"), INVALID),
+        Rejected,
+        "INVALID_ARGUMENT",
+    ),
+    (
+        "another field",
+        400,
+        error(400, "INVALID_ARGUMENT", INVALID, bad_request("message.android.ttl")),
+        Rejected,
+        "INVALID_ARGUMENT",
+    ),
+    (
+        "the token's field without FCM's code",
+        400,
+        error(400, "INVALID_ARGUMENT", bad_request("message.token")),
+        Rejected,
+        "INVALID_ARGUMENT",
+    ),
+    ("unknown words", 400, error(400, "INVALID_ARGUMENT", INVALID, text="New"), Rejected, "INVALID_ARGUMENT"),
+    ("no details", 400, error(400, "INVALID_ARGUMENT"), Rejected, "INVALID_ARGUMENT"),
+    ("a page", 400, HTML, Rejected, "HTTP_400"),
+    ("wrong project", 404, error(404, "NOT_FOUND"), CredentialTrouble, "NOT_FOUND"),
+    ("wrong address", 404, HTML, CredentialTrouble, "HTTP_404"),
+    (
+        "another sender's token",
+        403,
+        error(403, "PERMISSION_DENIED", fcm_error("SENDER_ID_MISMATCH")),
+        Rejected,
+        "SENDER_ID_MISMATCH",
+    ),
+    (
+        "no permission",
+        403,
+        error(403, "PERMISSION_DENIED", error_info("IAM_PERMISSION_DENIED")),
+        CredentialTrouble,
+        "IAM_PERMISSION_DENIED",
+    ),
+    (
+        "API switched off",
+        403,
+        error(403, "PERMISSION_DENIED", error_info("SERVICE_DISABLED")),
+        CredentialTrouble,
+        "SERVICE_DISABLED",
+    ),
+    ("a proxy's page", 403, HTML, CredentialTrouble, "HTTP_403"),
+    ("Apple's key", 401, error(401, "UNAUTHENTICATED", *THIRD_PARTY), Rejected, "THIRD_PARTY_AUTH_ERROR"),
+    (
+        "Apple's key, old word",
+        401,
+        error(401, "UNAUTHENTICATED", fcm_error("APNS_AUTH_ERROR")),
+        Rejected,
+        "APNS_AUTH_ERROR",
+    ),
+    ("our token", 401, UNAUTHENTICATED, CredentialTrouble, "ACCESS_TOKEN_EXPIRED"),
+    ("our token, no details", 401, error(401, "UNAUTHENTICATED"), CredentialTrouble, "UNAUTHENTICATED"),
+    ("project quota", 429, QUOTA, Throttled, "RATE_LIMIT_EXCEEDED"),
+    (
+        "device quota",
+        429,
+        error(429, "RESOURCE_EXHAUSTED", fcm_error("QUOTA_EXCEEDED")),
+        Throttled,
+        "QUOTA_EXCEEDED",
+    ),
+    ("quota, a page", 429, HTML, Throttled, "HTTP_429"),
+    ("internal", 500, error(500, "INTERNAL", fcm_error("INTERNAL")), ServerTrouble, "INTERNAL"),
+    ("unavailable", 503, error(503, "UNAVAILABLE", fcm_error("UNAVAILABLE")), ServerTrouble, "UNAVAILABLE"),
+    ("bad gateway", 502, HTML, ServerTrouble, "HTTP_502"),
+    ("gateway timeout", 504, b"", ServerTrouble, "HTTP_504"),
+    ("unspecified", 500, error(500, "INTERNAL", fcm_error("UNSPECIFIED_ERROR")), Rejected, "UNSPECIFIED_ERROR"),
+    ("too slow for them", 408, HTML, RetryLater, "HTTP_408"),
+    ("too large for them", 413, HTML, Rejected, "HTTP_413"),
+    ("elsewhere", 302, b"", CredentialTrouble, "HTTP_302"),
+    ("a code from the future", 409, error(409, "ABORTED", fcm_error("NEWLY_INVENTED")), Rejected, "NEWLY_INVENTED"),
+    ("accepted, nameless", 200, {"nome": NAME}, UnknownOutcome, "HTTP_200"),
+    ("accepted, a number", 200, {"name": 7}, UnknownOutcome, "HTTP_200"),
+    ("accepted, a list", 200, [], UnknownOutcome, "HTTP_200"),
+    ("accepted, a page", 200, HTML, UnknownOutcome, "HTTP_200"),
+    ("no content", 204, b"", UnknownOutcome, "HTTP_204"),
+    ("words that are no codes", 400, {"error": {"status": "a b\0", "details": "no"}}, Rejected, "HTTP_400"),
+    ("details that are none", 400, {"error": {"details": [1, {"@type": 5}, {}]}}, Rejected, "HTTP_400"),
+    ("an error that is none", 503, {"error": "no"}, ServerTrouble, "HTTP_503"),
+    ("not an object", 503, b"[1,2]", ServerTrouble, "HTTP_503"),
+]
+
+
+@pytest.mark.parametrize(
+    ("http", "body", "kind", "code"), [case[1:] for case in VERDICTS], ids=[case[0] for case in VERDICTS]
+)
+@in_loop
+async def test_an_answer_means(tmp_path: Path, http: int, body: Any, kind: type[ProviderError], code: str) -> None:
+    async with a_provider(Google(always(http, body)), tmp_path) as (provider, _):
+        found = await failure(provider)
+    assert (type(found), found.code, found.http_status) == (kind, code, http)
+    assert "{" not in found.advice
+    assert "s3cret" not in str(found)
+
+
+def test_every_row_of_the_table_is_needed() -> None:
+    used = set()
+    for _, http, body, _, _ in VERDICTS:
+        reply = read(Answer(http, {}, body if isinstance(body, bytes) else json.dumps(body).encode()))
+        used.add(next(number for number, row in enumerate(TABLE) if row.fits(reply)))
+    assert used == set(range(len(TABLE)))
+
+
+def test_the_advice_names_the_fields() -> None:
+    body = error(400, "INVALID_ARGUMENT", bad_request("message.android.ttl", "message.data[0].value", "a b<"))
+    found = verdict(Answer(400, {}, json.dumps(body).encode()))
+    assert found.advice.startswith("FCM refused message.android.ttl, message.data[0].value. Mend")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 60),
+        ({"retry-after": "30"}, 30),
+        ({"retry-after": "1"}, 10),
+        ({"retry-after": "86400"}, 3600),
+        ({"retry-after": "Sun, 22 Nov 2026 10:02:00 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}, 120),
+        ({"retry-after": "soon"}, 60),
+    ],
+)
+def test_a_quota_says_when_within_reason(headers: dict[str, str], seconds: float) -> None:
+    for body, scope in ((QUOTA, "project"), (error(429, "X", fcm_error("QUOTA_EXCEEDED")), "device")):
+        found = verdict(Answer(429, headers, json.dumps(body).encode()))
+        assert (found.retry_after, found.scope, found.burns_attempt) == (seconds, scope, False)
+
+
+def test_server_trouble_waits_ten_seconds_at_least() -> None:
+    found = verdict(Answer(503, {}, b""))
+    assert (found.first_wait, found.retry_after, found.burns_attempt) == (10, None, True)
+    assert verdict(Answer(503, {"retry-after": "3"}, b"")).retry_after == 10
+    assert verdict(Answer(503, {"retry-after": "300"}, b"")).retry_after == 300
+
+
+# --- the access token ----------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_refused_token_is_refreshed_once_and_the_send_repeated_once(tmp_path: Path) -> None:
+    google = Google(one_after_another(always(401, UNAUTHENTICATED), always(200, {"name": NAME})))
+    async with a_provider(google, tmp_path) as (provider, there):
+        assert (await provider.send(a_message())).provider_message_id == NAME
+        used = [seen.headers["authorization"] for seen in sends(there)]
+    assert used == ["Bearer access-1", "Bearer access-2"]
+
+
+@in_loop
+async def test_a_token_that_is_refused_again_is_trouble_with_the_credentials(tmp_path: Path) -> None:
+    async with a_provider(Google(always(401, UNAUTHENTICATED)), tmp_path) as (provider, there):
+        found = await failure(provider)
+        assert type(found) is CredentialTrouble
+        assert (found.scope, found.burns_attempt, found.retry_after) == ("project", False, 60)
+        assert len(sends(there)) == 2
+
+
+@in_loop
+async def test_a_hundred_refused_sends_share_one_new_token(tmp_path: Path) -> None:
+    async def only_the_second(seen: Seen, wire: Wire) -> None:
+        good = seen.headers["authorization"] == "Bearer access-2"
+        await (wire.answer(200, {"name": NAME}) if good else wire.answer(401, UNAUTHENTICATED))
+
+    google = Google(only_the_second)
+    async with a_provider(google, tmp_path) as (provider, _):
+        await asyncio.gather(*(provider.send(a_message()) for _ in range(100)))
+    assert google.token_requests == 2
+
+
+@in_loop
+async def test_apple_s_refusal_is_not_about_our_token(tmp_path: Path) -> None:
+    google = Google(always(401, error(401, "UNAUTHENTICATED", *THIRD_PARTY)))
+    async with a_provider(google, tmp_path) as (provider, there):
+        await failure(provider)
+        assert len(sends(there)) == 1
+    assert google.token_requests == 1
+
+
+@in_loop
+async def test_without_credentials_nothing_is_sent_and_health_says_why(tmp_path: Path) -> None:
+    async with a_provider(Google(), tmp_path, credentials_file=None) as (provider, there):
+        found = await failure(provider)
+        assert (type(found), found.code) == (CredentialTrouble, "credentials_missing")
+        assert provider.health()["ok"] is False
+        assert "GOOGLE_APPLICATION_CREDENTIALS" in provider.health()["credentials"]
+        assert there.seen == []
+
+
+@in_loop
+async def test_fcm_that_says_nothing_is_unknown_after_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert providers.fcm.TIMEOUT == 30
+    monkeypatch.setattr(providers.fcm, "TIMEOUT", 0.3)
+
+    async def say_nothing(_: Seen, wire: Wire) -> None:
+        await wire.wait_for_the_end()
+
+    async with a_provider(Google(say_nothing), tmp_path, fail_max=1) as (provider, there):
+        found = await failure(provider)
+        assert type(found) is UnknownOutcome
+        assert len(sends(there)) == 1
+        assert provider.breaker.state == "open"
+
+
+# --- the registry --------------------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_provider_is_found_by_name_and_its_options_are_checked() -> None:
+    http = HttpClient()
+    for name in ("nobody", "errors", "registry", "../fcm", ""):
+        with pytest.raises(ValueError, match="there is no push provider"):
+            build_by_name(name, http, {})
+    with pytest.raises(TypeError, match="colour"):
+        build_by_name("fcm", http, {"credentials_file": None, "colour": "red"})
+    await http.close()
+
+
+# --- through the sandbox -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with running(tmp_path_factory.mktemp("sandbox"), "--retry-after", "33") as sandbox:
+        yield sandbox
+
+
+@asynccontextmanager
+async def through(sandbox: Sandbox) -> AsyncIterator[Fcm]:
+    http = HttpClient()
+    provider = build(http, credentials_file=str(sandbox.key_file), endpoint=sandbox.url)
+    try:
+        yield provider
+    finally:
+        await provider.close()
+        await http.close()
+
+
+def to(state: str, **changes: Any) -> PushMessage:
+    return a_message(device_token=f"{state}-device", **changes)
+
+
+@in_loop
+async def test_the_sandbox_takes_all_that_we_can_say(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        whole = to(
+            "ok",
+            image="https://cdn.example/i.png",
+            link="https://shop.example/o",
+            data={"a": {"b": [1]}, "c": None},
+            high_priority=True,
+        )
+        receipts = [await provider.send(message) for message in (whole, to("ok", link="OPEN_ORDER", ttl=0))]
+    booked = sandbox.book()["accepted"]
+    assert [entry["name"] for entry in booked] == [receipt.provider_message_id for receipt in receipts]
+    assert booked[0]["tag"] == "n-1"
+    assert booked[0]["data"] == {"a": '{"b":[1]}', "c": "null", "link": "https://shop.example/o"}
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "code"),
+    [
+        ("dead", DeadToken, "UNREGISTERED"),
+        ("malformed", DeadToken, "INVALID_ARGUMENT"),
+        ("apns410", DeadToken, "INVALID_ARGUMENT"),
+        ("mismatch", Rejected, "SENDER_ID_MISMATCH"),
+        ("apnsauth", Rejected, "THIRD_PARTY_AUTH_ERROR"),
+        ("quota", Throttled, "QUOTA_EXCEEDED"),
+        ("unavailable", ServerTrouble, "UNAVAILABLE"),
+    ],
+)
+@in_loop
+async def test_the_sandbox_says_what_fcm_says(
+    sandbox: Sandbox, state: str, kind: type[ProviderError], code: str
+) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        with pytest.raises(kind) as caught:
+            await provider.send(to(state))
+    assert (type(caught.value), caught.value.code) == (kind, code)
+    assert caught.value.retry_after == (33 if state == "quota" else None)
+    assert sandbox.book()["accepted"] == []
+
+
+@in_loop
+async def test_tokens_that_the_sandbox_forgot_are_fetched_anew(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        await provider.send(to("ok"))
+        await asyncio.to_thread(sandbox.post, "/control/revoke-tokens")
+        await asyncio.gather(*(provider.send(to("ok")) for _ in range(50)))
+    assert len(sandbox.book()["accepted"]) == 51
+    assert sandbox.book()["counts"]["tokens"] == 2
+
+
+@in_loop
+async def test_accepted_and_then_cut_off_is_unknown_and_booked_once(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        await provider.send(to("ok"))
+        sandbox.script("fcm", "reset-after-accept", times=1)
+        assert (await failure(provider, device_token="ok-other")).outcome_unknown
+    assert [entry["token"] for entry in sandbox.book()["accepted"]] == ["ok-device", "ok-other"]
