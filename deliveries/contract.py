@@ -57,7 +57,10 @@ ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "guarantee": (("guarantee",),),
 }
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+#: Ids travel in addresses and headers, where a control character would break the request.
+Id = Annotated[
+    str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
 
 
 class InvalidMessage(ValueError):
@@ -93,7 +96,7 @@ class PushRequest(BaseModel):
     expires_at: AwareDatetime | None = None
     language: str = Field("en", max_length=16)
     request_id: Id | None = None
-    correlation_id: Id = Field(default_factory=lambda: str(uuid.uuid4()))
+    correlation_id: Id
     guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
 
     @field_validator("variables", "metadata", mode="before")
@@ -120,9 +123,7 @@ class PushRequest(BaseModel):
 
     def as_json(self) -> str:
         """The request as stored in the ledger; `PushRequest.model_validate_json` reads it back."""
-        return orjson.dumps(
-            self.model_dump(mode="json", exclude_defaults=True) | {"correlation_id": self.correlation_id}
-        ).decode()
+        return self.model_dump_json(exclude_unset=True)
 
 
 def read(
@@ -155,6 +156,7 @@ def read_document(
     if not isinstance(document, dict):
         raise InvalidMessage([("", f"the message is a JSON {type(document).__name__}, not an object")])
     fields = {**(defaults or {}), **_found(document)}
+    fields.setdefault("correlation_id", str(uuid.uuid4()))
     faults = list(_hostile(document, orjson.dumps(document) if body is None else body))
     try:
         if faults:
@@ -222,6 +224,6 @@ def _readable_id(fields: Mapping[str, Any]) -> str | None:
     value = fields.get("notification_id")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if isinstance(value, str) and 0 < len(value.strip()) <= 255 and "\0" not in value:
+    if isinstance(value, str) and 0 < len(value.strip()) <= 255 and value.isprintable():
         return value.strip()
     return None

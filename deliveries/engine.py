@@ -71,26 +71,24 @@ class Engine:
         )
 
     def accept(self, accepts: list[Accept], dead_letters: list[DeadLettered]) -> None:
-        """Commits what a thread brings, in this worker's name, and starts what is new. Waits for places, one at a time.
+        """Commits what a thread brings, in this worker's name, and starts what is new.
 
-        Returns when all of it is committed and started; raises psycopg.Error when the ledger refuses it.
+        Waits for a place before it commits, and for places before it starts. Raises psycopg.Error when the ledger
+        refuses something.
         """
-        if not self.places.take():
-            raise RuntimeError("The engine is stopping and accepts nothing more.")
-        try:
-            units: list[list[Change]] = [[accept] for accept in accepts]
-            units += [[letter] for letter in dead_letters]
-            results = self._writer.write_from_thread(*units)
-            arrived = time.monotonic()
-            works = [
-                _fresh(accept, result, arrived)
-                for accept, [result] in zip(accepts, results[: len(accepts)], strict=True)
-                if result is not None
-            ]
-        except BaseException:
-            self.places.give_back()
-            raise
-        self._start_from_thread(works)
+        self.places.give_back(self.places.take(1))
+        units: list[list[Change]] = [[accept] for accept in accepts]
+        units += [[letter] for letter in dead_letters]
+        results = self._writer.write_from_thread(*units)
+        arrived = time.monotonic()
+        works = [
+            _fresh(accept, result, arrived)
+            for accept, [result] in zip(accepts, results, strict=False)
+            if result is not None
+        ]
+        while works and (places := self.places.take(len(works))):  # no places: the drain hands these back
+            self._call_soon(self._start, works[:places])
+            works = works[places:]
 
     def resume(self, ids: list[str]) -> None:
         """Takes up rows that somebody has just made due, without waiting for the dispatcher's next round."""
@@ -169,19 +167,6 @@ class Engine:
     def _vitals(self) -> tuple[int, dict[str, Any]]:
         assert self._assembly is not None
         return len(self._flights), self._assembly.health()
-
-    def _start_from_thread(self, works: list[Work]) -> None:
-        """Starts works, the first on a place already taken, the others as places become free."""
-        places = 1
-        while works:
-            now, works = works[:places], works[places:]
-            self._call_soon(self._start, now)
-            places = 0
-            if works:
-                if not self.places.take():
-                    return  # stopping: the drain hands these back
-                places = 1 + self.places.take_up_to(len(works) - 1)
-        self.places.give_back(places)
 
     def _start(self, works: list[Work]) -> None:
         """Starts a coroutine for each, on the loop; its place is given back when it ends."""

@@ -41,8 +41,8 @@ SELECT greatest(0, extract(epoch FROM now() - least(
      WHERE worker_id IS NULL AND next_attempt_at IS NOT NULL AND NOT high_priority))))::float8
 """
 
-#: A breaker's states, the worst last.
-BREAKER_STATES = ("closed", "half-open", "open")
+#: What a worker may say of an upstream, the worst last: its breaker's state, or that we may not.
+UPSTREAM_STATES = ("closed", "half-open", "open", "no credentials")
 
 
 def check() -> dict[str, Any]:
@@ -100,13 +100,21 @@ def _ledger(cursor: Any) -> dict[str, Any]:
     }
 
 
-def _upstreams(breakers: Iterable[dict[str, Any]]) -> dict[str, str]:
-    """The worst state of each upstream's breaker: every worker has breakers of its own."""
+def _upstreams(told: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """The worst that any worker says of each upstream: all have breakers of their own."""
     states: dict[str, set[str]] = defaultdict(set)
-    for of_one_worker in breakers:
-        for upstream, breaker in of_one_worker.items():
-            states[upstream].add(breaker["state"])
-    return {name: max(seen, key=BREAKER_STATES.index) for name, seen in sorted(states.items())}
+    for of_one_worker in told:
+        for name, upstream in of_one_worker.items():
+            states[name].add(upstream_state(upstream))
+    return {name: max(seen, key=UPSTREAM_STATES.index) for name, seen in sorted(states.items())}
+
+
+def upstream_state(told: dict[str, Any]) -> str:
+    """One of UPSTREAM_STATES, from what a worker's heartbeat tells of an upstream."""
+    if told.get("credentials", "ok") != "ok":
+        return "no credentials"
+    state: str = told["breaker"]["state"]
+    return state
 
 
 def _ask_rabbitmq() -> str:

@@ -17,8 +17,6 @@ import logging
 import time
 from datetime import UTC, datetime
 
-import orjson
-
 from deliveries import tracing
 from deliveries.ledger import Abandon, Attempted, DeadLettered, Settle, StartSends, Writer
 from deliveries.ledger.change import Change
@@ -108,7 +106,7 @@ class Pipeline:
                 "internal_error",
                 f"An error of ours: {type(bug).__name__}. The log has the traceback.",
             ) from bug
-        data = orjson.dumps(payload_data(work.request)).decode()
+        data = payload_data(work.request)
         work.deliveries = [
             Delivery(
                 work.id, work.request.user_id, device.token, device.platform, content.title, content.body, data,
@@ -199,7 +197,8 @@ class Pipeline:
             raise LostOwnership
         work.status, work.error_code, work.error_message = status, code, reason
         work.ended_at = datetime.now(UTC) if wait is None else None
-        logger.info(
+        logger.log(
+            logging.DEBUG if status == Status.SENT else logging.INFO,
             "Notification %s",
             status if wait is None else f"due again in {wait:.1f} s",
             extra={"code": code, "reason": reason},

@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import threading
 
+#: A waiting thread is woken up for so many places at once: one by one, it would be switched to for each notification.
+WORTH_WAKING = 50
+
 
 class Places:
-    """A counted semaphore. One place is taken per notification and given back when its coroutine ends."""
+    """Counts places: one is taken per notification in flight and given back when its coroutine ends.
+
+    Nobody waits while holding some: two batches that each held half of the places would wait for each other for ever.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = threading.Semaphore(count)
+        self._free = count
         self._closed = False
+        self._changed = threading.Condition()
 
-    def take(self) -> bool:
-        """Waits for a place; False once closed."""
-        while not self._closed:
-            if self._free.acquire(timeout=0.5):
-                return True
-        return False
+    def take(self, wanted: int) -> int:
+        """Waits until it is worth it, takes up to `wanted` places and returns how many; 0 once closed."""
+        enough = min(wanted, self.count, WORTH_WAKING)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._free >= enough)
+            return 0 if self._closed else self._take(wanted)
 
     def take_up_to(self, wanted: int) -> int:
         """Takes as many places as are free now, at most `wanted`, without waiting; returns how many."""
-        taken = 0
-        while taken < wanted and self._free.acquire(blocking=False):
-            taken += 1
-        return taken
+        with self._changed:
+            return self._take(wanted)
 
     def give_back(self, places: int = 1) -> None:
-        if places:
-            self._free.release(places)
+        with self._changed:
+            self._free += places
+            if self._free >= min(WORTH_WAKING, self.count):
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Lets nobody wait any longer."""
-        self._closed = True
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _take(self, wanted: int) -> int:
+        taken = min(wanted, self._free)
+        self._free -= taken
+        return taken

@@ -6,8 +6,6 @@ import logging
 import time
 from collections.abc import Callable
 
-import orjson
-
 from deliveries.ledger import Attempted, Landed
 from deliveries.ledger.change import Change
 from deliveries.models import Status
@@ -115,7 +113,7 @@ def _message(work: Work, delivery: Delivery) -> PushMessage:
         body=delivery.body,
         image=request.image,
         link=request.link,
-        data=orjson.loads(delivery.data),
+        data=delivery.data,
         high_priority=work.high_priority,
         ttl=max(0, int(work.time_left)),
         tag=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -13,6 +14,9 @@ from providers.http import Answer, HttpClient, HttpFault
 #: Seconds for a whole call to a neighbour, and the bytes of an answer that are read at all.
 TIMEOUT = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
+
+#: What a header may hold as it is; anything else in a correlation id travels percent-encoded.
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 
 #: Statuses that say "not now" or "not you": the request may be right all the same.
 RETRYABLE = frozenset({401, 403, 408, 425, 429})
@@ -52,7 +56,7 @@ class Upstream:
             answer = await self._http.request(
                 method,
                 self._base_url + path,
-                headers={"X-Correlation-ID": correlation_id, "Content-Type": "application/json"},
+                headers={"X-Correlation-ID": quote(correlation_id, safe=PRINTABLE), "Content-Type": "application/json"},
                 body=None if document is None else orjson.dumps(document),
                 timeout=TIMEOUT,
                 max_bytes=MAX_ANSWER_BYTES,

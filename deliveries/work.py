@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from deliveries.contract import PushRequest
 from deliveries.models import ENDS, Status
@@ -20,7 +21,7 @@ class Delivery:
     platform: str
     title: str
     body: str
-    data: str
+    data: dict[str, Any]
     provider: str
     id: int | None = None
     status: Status = Status.PENDING

@@ -89,11 +89,10 @@ def test_ids_are_text(id):
     assert read_document(LEAST | {"notification_id": id}).notification_id == "7"
 
 
-@pytest.mark.parametrize("id", [True, [], {}, "", " ", "x" * 256])
+@pytest.mark.parametrize("id", [True, [], {}, "", " ", "x" * 256, "a\nb", "a\x7fb"])
 def test_what_is_not_an_id(id):
-    with pytest.raises(InvalidMessage) as refused:
+    with pytest.raises(InvalidMessage):
         read_document(LEAST | {"notification_id": id})
-    assert refused.value.notification_id is None
 
 
 def test_a_readable_id_is_kept_with_the_refusal():

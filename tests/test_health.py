@@ -12,7 +12,7 @@ from django.db import connection
 from deliveries import health
 from deliveries.broker import EmbeddedBroker, PushBroker
 from tests.outages import broker_instead, database_away, unreachable_rabbitmq
-from tests.world import message, query
+from tests.world import eventually, message, query
 
 HEALTH = "/api/v1/health"
 
@@ -35,7 +35,7 @@ def without_database(transactional_db) -> Iterator[None]:
 
 def work(*, ago: float = 0, in_flight: int = 0, **breakers: str) -> None:
     """A worker that beat its heart `ago` seconds ago."""
-    states = {name: {"name": name, "state": state} for name, state in breakers.items()}
+    states = {name: {"breaker": {"state": state}} for name, state in breakers.items()}
     query(
         "INSERT INTO workers (id, host, pid, in_flight, breakers, heartbeat_at)"
         " VALUES (%s, 'a-host', 4711, %s, %s, now() - make_interval(secs => %s))",
@@ -77,6 +77,24 @@ def test_one_open_breaker_anywhere_makes_it_degraded(client, rabbitmq, state):
     answer = client.get(HEALTH)
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["upstreams"] == {"fcm": "closed", "gateway": state}
+
+
+def test_what_a_real_worker_tells_is_understood(client, rabbitmq, engine):
+    engine()
+    told = eventually(lambda: (now := client.get(HEALTH).json())["workers"]["alive"] and now)
+    assert told["status"] == "ok"
+    assert set(told["upstreams"]) == {"fcm", "gateway", "template_service", "user_service"}
+    assert set(told["upstreams"].values()) == {"closed"}
+
+
+def test_credentials_that_are_refused_make_it_degraded_without_a_word_of_why(client, rabbitmq):
+    work(gateway="closed")
+    fcm = {"ok": False, "breaker": {"state": "closed"}, "credentials": "See /secret/file."}
+    query("UPDATE workers SET breakers = %s", json.dumps({"fcm": fcm}))
+    answer = client.get(HEALTH)
+    assert answer.json()["upstreams"] == {"fcm": "no credentials"}
+    assert answer.json()["status"] == "degraded"
+    assert "secret" not in answer.content.decode()
 
 
 def test_breakers_of_the_dead_do_not_count(client, rabbitmq):

@@ -93,7 +93,7 @@ def accept(id: str, **more) -> Accept:
 
 
 def delivery(id: str, token: str) -> Delivery:
-    return Delivery(id, "ada", token, "android", "Hi", "There", "{}", "fcm")
+    return Delivery(id, "ada", token, "android", "Hi", "There", {}, "fcm")
 
 
 @contextmanager

@@ -42,6 +42,12 @@ def test_data_tag_and_collapse_id_travel(engine, sandbox):
     assert '"n1"' in sent
 
 
+def test_ids_of_any_script_travel(engine, sandbox):
+    _settled(engine, sandbox, message("n/ü 1?", "ada/ü", correlation_id="c ü €"))
+    assert sandbox.book()["accepted"][0]["tag"] == "n/ü 1?"
+    assert sandbox.reports()["n/ü 1?"][0]["status"] == "delivered"
+
+
 def test_every_device_of_a_user_gets_it(engine, sandbox):
     _settled(engine, sandbox, message("n1", "multi-1"))
     assert counted("push_deliveries", "status") == {"sent": 3}
@@ -86,9 +92,7 @@ def test_a_user_service_that_is_down_is_a_wait_and_never_no_device(engine, sandb
     sandbox.control("users", "down", times=2)
     _settled(engine, sandbox, message("n1"))
     assert _row("n1")["status"] == "sent"
-    assert counted("push_attempts", "stage", "outcome", "error_code") == {
-        ("resolve", "retry", "user_service_error"): 2
-    }
+    assert counted("push_attempts", "stage", "outcome", "error_code") == {("resolve", "retry", "user_service_error"): 2}
 
 
 def test_attempts_used_up_end_as_exhausted_with_one_dead_letter(engine, sandbox):
@@ -156,9 +160,7 @@ def test_a_reset_after_acceptance_is_unknown_counted_and_sent_again(engine, sand
 def test_at_most_once_does_not_send_again_after_an_unknown_outcome(engine, sandbox):
     sandbox.control("fcm", "reset-after-accept", times=1)
     _settled(engine, sandbox, message("n1", guarantee="at_most_once"))
-    assert query("SELECT status, error_code, unknown_count FROM push_deliveries") == [
-        ("failed", "unknown_outcome", 1)
-    ]
+    assert query("SELECT status, error_code, unknown_count FROM push_deliveries") == [("failed", "unknown_outcome", 1)]
     assert sandbox.book()["repeats"] == 0
 
 

@@ -11,7 +11,7 @@ import orjson
 from psycopg import Cursor
 
 from deliveries.contract import MAX_TTL, PushRequest
-from deliveries.ledger.change import Hand, columns, token
+from deliveries.ledger.change import Hand, rows, token
 
 #: Bytes of a dead letter's body that are kept.
 KEPT_BODY_BYTES = 64 * 1024
@@ -20,17 +20,14 @@ KEPT_BODY_BYTES = 64 * 1024
 # deadlock. A re-run after a lost answer inserts nothing: it finds its rows by their token.
 ACCEPT = f"""
 WITH input AS (
-    SELECT * FROM unnest(
-        %(token)s::bigint[], %(notification_id)s::text[], %(user_id)s::text[], %(template_id)s::text[],
-        %(correlation_id)s::text[], %(source)s::text[], %(document)s::text[], %(high_priority)s::bool[],
-        %(at_most_once)s::bool[], %(ttl)s::float8[], %(expires_at)s::timestamptz[]
-    ) AS t(token, notification_id, user_id, template_id, correlation_id, source, document, high_priority,
-           at_most_once, ttl, expires_at)
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS t(
+        token bigint, notification_id text, user_id text, template_id text, correlation_id text, source text,
+        request jsonb, high_priority bool, at_most_once bool, ttl float8, expires_at timestamptz)
 ), inserted AS (
     INSERT INTO notifications (
         accept_token, notification_id, user_id, template_id, correlation_id, source, request, high_priority,
         at_most_once, expires_at, worker_id, fence, next_attempt_at)
-    SELECT token, notification_id, user_id, template_id, correlation_id, source, document::jsonb, high_priority,
+    SELECT token, notification_id, user_id, template_id, correlation_id, source, request, high_priority,
            at_most_once,
            least(coalesce(expires_at, 'infinity'), now() + make_interval(secs => coalesce(ttl, {MAX_TTL}))),
            %(worker)s, CASE WHEN %(worker)s::uuid IS NULL THEN 0 ELSE 1 END,
@@ -72,15 +69,25 @@ class Accept:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Accept], hand: Hand) -> list[Accepted | None]:
-        requests = [change.request for change in changes]
-        rows = columns(requests, "notification_id", "user_id", "template_id", "correlation_id", "expires_at")
-        rows |= columns(changes, "token", "source", "high_priority")
-        rows["document"] = [request.as_json() for request in requests]
-        rows["at_most_once"] = [request.guarantee == "at_most_once" for request in requests]
-        rows["ttl"] = [change._ttl() for change in changes]
-        cursor.execute(ACCEPT, rows | hand.parameters())
+        cursor.execute(ACCEPT, rows([change._row() for change in changes]) | hand.parameters())
         accepted = {row[0]: Accepted(row[1], row[2]) for row in cursor.fetchall()}
         return [accepted.get(change.token) for change in changes]
+
+    def _row(self) -> dict[str, Any]:
+        request = self.request
+        return {
+            "token": self.token,
+            "notification_id": request.notification_id,
+            "user_id": request.user_id,
+            "template_id": request.template_id,
+            "correlation_id": request.correlation_id,
+            "source": self.source,
+            "request": orjson.Fragment(request.as_json()),
+            "high_priority": self.high_priority,
+            "at_most_once": request.guarantee == "at_most_once",
+            "ttl": self._ttl(),
+            "expires_at": request.expires_at,
+        }
 
     def _ttl(self) -> float | None:
         """Seconds to live; None leaves it to the request's `expires_at` alone."""

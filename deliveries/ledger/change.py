@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 from uuid import UUID
 
+import orjson
 from psycopg import Cursor
 
 
@@ -41,9 +42,13 @@ def token() -> int:
     return random.getrandbits(63)
 
 
-def columns(changes: Sequence[Any], *names: str) -> dict[str, list[Any]]:
-    """The named attributes of the changes as columns, for `unnest`."""
-    return {name: [getattr(change, name) for change in changes] for name in names}
+def rows(items: Sequence[Any]) -> dict[str, str]:
+    """Dataclasses or dicts as the one parameter `rows`, a JSON array for `json_to_recordset`.
+
+    orjson writes it at 1 µs a row; psycopg's list dumper is Python and took a fifth of a worker's time. Fields that the
+    statement does not name are left aside.
+    """
+    return {"rows": orjson.dumps(items).decode()}
 
 
 #: True while the worker's own heartbeat is good: a worker that others may call dead starts nothing.

@@ -66,7 +66,7 @@ FROM notifications WHERE notification_id = ANY(%(ids)s)
 
 LOAD_DELIVERIES = """
 SELECT id, notification_id, user_id, device_token, platform, title, body, provider, status, attempts, error_code,
-       error_message, coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data::text AS data
+       error_message, coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data
 FROM push_deliveries WHERE notification_id = ANY(%(ids)s) ORDER BY id
 """
 

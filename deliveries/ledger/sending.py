@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from psycopg import Cursor
 
-from deliveries.ledger.change import ALIVE, Hand, columns, token
+from deliveries.ledger.change import ALIVE, Hand, rows, token
 from deliveries.models import Status
 from deliveries.work import Delivery
 
@@ -17,8 +17,8 @@ UPDATE notifications n
 SET status = 'sending', updated_at = now(),
     resolved_at = coalesce(n.resolved_at, now() - make_interval(secs => i.resolved_ago)),
     rendered_at = coalesce(n.rendered_at, now() - make_interval(secs => i.rendered_ago))
-FROM unnest(%(notification_id)s::text[], %(fence)s::int[], %(resolved_ago)s::float8[], %(rendered_ago)s::float8[])
-     AS i(notification_id, fence, resolved_ago, rendered_ago)
+FROM json_to_recordset(%(rows)s::json)
+     AS i(notification_id text, fence int, resolved_ago float8, rendered_ago float8)
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
   AND n.status IN ('pending', 'sending') AND {ALIVE}
 RETURNING n.notification_id
@@ -28,12 +28,10 @@ RETURNING n.notification_id
 INSERT_DELIVERIES = """
 INSERT INTO push_deliveries (
     notification_id, user_id, device_token, platform, title, body, data, provider, send_token, status, sending_at)
-SELECT notification_id, user_id, device_token, platform, title, body, data::jsonb, provider, send_token, 'sending',
-       now()
-FROM unnest(
-    %(notification_id)s::text[], %(user_id)s::text[], %(device_token)s::text[], %(platform)s::text[], %(title)s::text[],
-    %(body)s::text[], %(data)s::text[], %(provider)s::text[], %(send_token)s::bigint[]
-) AS d(notification_id, user_id, device_token, platform, title, body, data, provider, send_token)
+SELECT notification_id, user_id, device_token, platform, title, body, data, provider, send_token, 'sending', now()
+FROM json_to_recordset(%(rows)s::json) AS d(
+    notification_id text, user_id text, device_token text, platform text, title text, body text, data jsonb,
+    provider text, send_token bigint)
 ON CONFLICT (notification_id, device_token) DO UPDATE SET updated_at = now()
     WHERE push_deliveries.send_token = excluded.send_token
 RETURNING send_token, id
@@ -42,7 +40,7 @@ RETURNING send_token, id
 CLAIM_DELIVERIES = """
 UPDATE push_deliveries d
 SET status = 'sending', send_token = i.send_token, sending_at = now(), next_attempt_at = NULL, updated_at = now()
-FROM unnest(%(id)s::bigint[], %(send_token)s::bigint[]) AS i(id, send_token)
+FROM json_to_recordset(%(rows)s::json) AS i(id bigint, send_token bigint)
 WHERE d.id = i.id AND (d.status = 'pending' OR d.status = 'sending' AND d.send_token = i.send_token)
 RETURNING d.send_token, d.id
 """
@@ -70,13 +68,20 @@ class StartSends:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[StartSends], hand: Hand) -> list[dict[int, int]]:
-        notifications = columns(changes, "notification_id", "fence", "resolved_ago", "rendered_ago")
-        cursor.execute(CLAIM_NOTIFICATIONS, notifications | hand.parameters())
+        cursor.execute(CLAIM_NOTIFICATIONS, rows([change._row() for change in changes]) | hand.parameters())
         ours = {row[0] for row in cursor.fetchall()}
         claimed = [delivery for change in changes if change.notification_id in ours for delivery in change.deliveries]
         ids = _start(cursor, INSERT_DELIVERIES, [d for d in claimed if d.id is None])
         ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
         return [ids] * len(changes)
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            "notification_id": self.notification_id,
+            "fence": self.fence,
+            "resolved_ago": self.resolved_ago,
+            "rendered_ago": self.rendered_ago,
+        }
 
 
 _ROW = (
@@ -97,7 +102,7 @@ def _start(cursor: Cursor[Any], statement: str, deliveries: list[Delivery]) -> d
     if not deliveries:
         return {}
     deliveries.sort(key=lambda d: (d.notification_id, d.device_token))
-    cursor.execute(statement, columns(deliveries, "id", *_ROW))
+    cursor.execute(statement, rows(deliveries))
     return dict(cursor.fetchall())
 
 
@@ -107,10 +112,9 @@ SET status = i.status, provider_message_id = i.provider_message_id, error_code =
     error_message = i.error_message, attempts = d.attempts + i.burnt, unknown_count = d.unknown_count + i.unknown,
     sent_at = CASE WHEN i.status = 'sent' THEN now() END, updated_at = now(),
     next_attempt_at = now() + make_interval(secs => i.wait)
-FROM unnest(
-    %(id)s::bigint[], %(send_token)s::bigint[], %(status)s::text[], %(provider_message_id)s::text[],
-    %(error_code)s::text[], %(error_message)s::text[], %(burnt)s::int[], %(unknown)s::int[], %(wait)s::float8[]
-) AS i(id, send_token, status, provider_message_id, error_code, error_message, burnt, unknown, wait)
+FROM json_to_recordset(%(rows)s::json) AS i(
+    id bigint, send_token bigint, status text, provider_message_id text, error_code text, error_message text, burnt int,
+    unknown int, wait float8)
 WHERE d.id = i.id AND d.send_token = i.send_token AND d.status = 'sending'
 """
 
@@ -136,7 +140,7 @@ class Landed:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Landed], hand: Hand) -> list[None]:
-        cursor.execute(LAND, columns(changes, *cls.__slots__))
+        cursor.execute(LAND, rows(changes))
         return [None] * len(changes)
 
 
@@ -144,9 +148,8 @@ ABANDON = """
 UPDATE push_deliveries d
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, next_attempt_at = NULL,
     updated_at = now()
-FROM unnest(
-    %(notification_id)s::text[], %(fence)s::int[], %(status)s::text[], %(error_code)s::text[], %(error_message)s::text[]
-) AS i(notification_id, fence, status, error_code, error_message)
+FROM json_to_recordset(%(rows)s::json)
+     AS i(notification_id text, fence int, status text, error_code text, error_message text)
 JOIN notifications n ON n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
 WHERE d.notification_id = i.notification_id AND d.status = 'pending'
 """
@@ -166,5 +169,5 @@ class Abandon:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Abandon], hand: Hand) -> list[None]:
-        cursor.execute(ABANDON, columns(changes, *cls.__slots__) | hand.parameters())
+        cursor.execute(ABANDON, rows(changes) | hand.parameters())
         return [None] * len(changes)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from psycopg import Cursor
 
-from deliveries.ledger.change import Hand, columns
+from deliveries.ledger.change import Hand, rows
 from deliveries.models import Status
 
 # Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time.
@@ -18,10 +18,8 @@ SET status = i.status, error_code = i.error_code, error_message = i.error_messag
     updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
     next_attempt_at = least(now() + make_interval(secs => i.wait), n.expires_at),
     worker_id = CASE WHEN i.wait IS NULL THEN n.worker_id END
-FROM unnest(
-    %(notification_id)s::text[], %(fence)s::int[], %(status)s::text[], %(error_code)s::text[],
-    %(error_message)s::text[], %(attempts)s::int[], %(wait)s::float8[]
-) AS i(notification_id, fence, status, error_code, error_message, attempts, wait)
+FROM json_to_recordset(%(rows)s::json) AS i(
+    notification_id text, fence int, status text, error_code text, error_message text, attempts int, wait float8)
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
   AND n.status IN ('pending', 'sending')
 RETURNING n.notification_id
@@ -47,7 +45,7 @@ class Settle:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Settle], hand: Hand) -> list[bool]:
-        cursor.execute(SETTLE, columns(changes, *cls.__slots__) | hand.parameters())
+        cursor.execute(SETTLE, rows(changes) | hand.parameters())
         settled = {row[0] for row in cursor.fetchall()}
         return [change.notification_id in settled for change in changes]
 
@@ -58,8 +56,7 @@ SET reported_at = CASE WHEN i.wait IS NULL AND NOT i.refused THEN now() END,
     report_refused_at = CASE WHEN i.refused THEN now() END,
     report_attempts = n.report_attempts + 1, report_error = i.error, updated_at = now(),
     next_attempt_at = now() + make_interval(secs => i.wait), worker_id = NULL
-FROM unnest(%(notification_id)s::text[], %(fence)s::int[], %(error)s::text[], %(refused)s::bool[], %(wait)s::float8[])
-     AS i(notification_id, fence, error, refused, wait)
+FROM json_to_recordset(%(rows)s::json) AS i(notification_id text, fence int, error text, refused bool, wait float8)
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
 """
 
@@ -78,17 +75,16 @@ class Reported:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Reported], hand: Hand) -> list[None]:
-        cursor.execute(REPORT, columns(changes, *cls.__slots__) | hand.parameters())
+        cursor.execute(REPORT, rows(changes) | hand.parameters())
         return [None] * len(changes)
 
 
 ATTEMPT = """
 INSERT INTO push_attempts (
     notification_id, delivery_id, stage, outcome, error_code, error_message, http_status, retry_after, duration_ms)
-SELECT * FROM unnest(
-    %(notification_id)s::text[], %(delivery_id)s::bigint[], %(stage)s::text[], %(outcome)s::text[],
-    %(error_code)s::text[], %(error_message)s::text[], %(http_status)s::int[], %(retry_after)s::float8[],
-    %(duration_ms)s::float8[])
+SELECT * FROM json_to_recordset(%(rows)s::json) AS i(
+    notification_id text, delivery_id bigint, stage text, outcome text, error_code text, error_message text,
+    http_status int, retry_after float8, duration_ms float8)
 """
 
 
@@ -110,5 +106,5 @@ class Attempted:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Attempted], hand: Hand) -> list[None]:
-        cursor.execute(ATTEMPT, columns(changes, *cls.__slots__))
+        cursor.execute(ATTEMPT, rows(changes))
         return [None] * len(changes)

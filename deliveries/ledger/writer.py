@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from itertools import groupby
 from typing import Any
 
@@ -27,26 +26,44 @@ RECONNECT_WAIT = 0.5
 Connect = Callable[[], psycopg.Connection[Any]]
 
 
-class Unit:
-    """Changes that are committed together or not at all, and who waits for their results."""
+class Waiter:
+    """Who waits for units: a coroutine (`loop` and its future) or a thread, for all of its units at once."""
 
-    __slots__ = ("changes", "error", "future", "loop", "results")
+    __slots__ = ("_event", "_left", "future", "loop")
 
-    def __init__(self, changes: Sequence[Change], loop: asyncio.AbstractEventLoop | None) -> None:
-        self.changes = changes
+    def __init__(self, units: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop
-        self.future: Any = Future() if loop is None else loop.create_future()
+        self.future = loop.create_future() if loop else None
+        self._event = None if loop else threading.Event()
+        self._left = units
+
+    def settled(self, unit: Unit) -> None:
+        """One of its units is committed or refused. Called in the loop's own thread where there is a loop."""
+        self._left -= 1
+        if self._event is not None:
+            if not self._left:
+                self._event.set()
+        elif self.future is not None and not self.future.done():
+            if unit.error is None:
+                self.future.set_result(unit.results)
+            else:
+                self.future.set_exception(unit.error)
+
+    def wait(self) -> None:
+        assert self._event is not None
+        self._event.wait()
+
+
+class Unit:
+    """Changes that are committed together or not at all, and what came of it."""
+
+    __slots__ = ("changes", "error", "results", "waiter")
+
+    def __init__(self, changes: Sequence[Change], waiter: Waiter) -> None:
+        self.changes = changes
+        self.waiter = waiter
         self.results: list[Any] = []
         self.error: BaseException | None = None
-
-    def settle(self) -> None:
-        """Wakes up whoever waits; in the waiting loop's own thread where there is one."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.results)
 
 
 class Writer:
@@ -65,16 +82,22 @@ class Writer:
 
         While the database is away it waits; it is for the caller's own end (cancellation) to give up.
         """
-        unit = Unit(changes, asyncio.get_running_loop())
-        self._submit(unit)
-        return await unit.future  # type: ignore[no-any-return]
+        waiter = Waiter(1, asyncio.get_running_loop())
+        self._submit([Unit(changes, waiter)])
+        assert waiter.future is not None
+        return await waiter.future  # type: ignore[no-any-return]
 
     def write_from_thread(self, *units: Sequence[Change]) -> list[list[Any]]:
-        """The same for callers outside of the loop: commits each unit and returns their results."""
-        waiting = [Unit(changes, None) for changes in units]
+        """The same for threads outside of the loop: commits each unit and returns their results, in order."""
+        waiter = Waiter(len(units))
+        waiting = [Unit(changes, waiter) for changes in units]
+        if waiting:
+            self._submit(waiting)
+            waiter.wait()
         for unit in waiting:
-            self._submit(unit)
-        return [unit.future.result() for unit in waiting]
+            if unit.error is not None:
+                raise unit.error
+        return [unit.results for unit in waiting]
 
     def stop(self) -> None:
         """Lets `run` return once everything submitted so far is committed."""
@@ -93,8 +116,8 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
 
-    def _submit(self, unit: Unit) -> None:
-        self._waiting.append(unit)
+    def _submit(self, units: list[Unit]) -> None:
+        self._waiting.extend(units)
         self._wake.set()
 
     def _commit(self, units: list[Unit]) -> None:
@@ -147,7 +170,7 @@ def _settle(units: list[Unit]) -> None:
     """Hands the results over: to waiting threads at once, to a loop in one call for all of its units."""
     by_loop: dict[asyncio.AbstractEventLoop | None, list[Unit]] = {}
     for unit in units:
-        by_loop.setdefault(unit.loop, []).append(unit)
+        by_loop.setdefault(unit.waiter.loop, []).append(unit)
     for loop, settled in by_loop.items():
         if loop is None:
             _settle_all(settled)
@@ -157,4 +180,4 @@ def _settle(units: list[Unit]) -> None:
 
 def _settle_all(units: list[Unit]) -> None:
     for unit in units:
-        unit.settle()
+        unit.waiter.settled(unit)

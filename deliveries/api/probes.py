@@ -1,0 +1,57 @@
+"""Health over HTTP, for load balancers and people, and what `GET /` says."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from deliveries import health
+from deliveries.api.base import OpenApiView
+
+FRESH = {"Cache-Control": "no-store"}
+
+
+class HealthView(OpenApiView):
+    """Everything at a glance: 503 when database or RabbitMQ is down, else 200."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        report = health.check()
+        return Response(report, status=503 if report["status"] == "down" else 200, headers=FRESH)
+
+
+class LiveView(OpenApiView):
+    """200 while the process answers at all: on anything else, restart it."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return Response({"status": "ok"}, headers=FRESH)
+
+
+class ReadyView(OpenApiView):
+    """200 when requests can be served: the database is there, and as new as the code."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        reason = health.not_ready()
+        if reason is None:
+            return Response({"status": "ok"}, headers=FRESH)
+        return Response({"status": "down", "reason": reason}, status=503, headers=FRESH)
+
+
+@require_safe
+def index(request: HttpRequest) -> JsonResponse:
+    """What this is, and where to go from here."""
+    here = request.build_absolute_uri
+    return JsonResponse(
+        {
+            "service": "push notification delivery",
+            "notifications": here("/api/v1/notifications/"),
+            "notification": here("/api/v1/notifications/") + "{notification_id}/",
+            "authorization": "Bearer <key>, from `manage.py apikey <name>`",
+            "health": here("/api/v1/health"),
+            "live": here("/api/v1/health/live"),
+            "ready": here("/api/v1/health/ready"),
+            "console": here("/admin/"),
+        },
+        json_dumps_params={"indent": 2},
+    )

@@ -1,0 +1,42 @@
+"""The addresses of the API. Each works with and without its trailing slash; links carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import URLPattern, path, re_path, register_converter
+from django.urls.converters import PathConverter
+
+from deliveries.api.base import Unknown
+from deliveries.api.notifications import NotificationViewSet
+from deliveries.api.probes import HealthView, LiveView, ReadyView, index
+
+
+class IdConverter(PathConverter):
+    """A notification id: any characters but NUL; slashes too (by the time we see it, %2F is one)."""
+
+    regex = r"[^\0]+"
+
+
+register_converter(IdConverter, "id")
+
+
+def either(route: str, view: Callable[..., Any], name: str) -> list[URLPattern]:
+    """The route with a trailing slash, by which it is named, and without."""
+    return [path(f"{route}/", view, name=name), path(route, view)]
+
+
+urlpatterns = [
+    path("", index),
+    *either("api/v1/health", HealthView.as_view(), "health"),
+    *either("api/v1/health/live", LiveView.as_view(), "live"),
+    *either("api/v1/health/ready", ReadyView.as_view(), "ready"),
+    *either("api/v1/notifications", NotificationViewSet.as_view({"post": "create"}), "notifications"),
+    *either(
+        "api/v1/notifications/<id:notification_id>",
+        NotificationViewSet.as_view({"get": "retrieve"}),
+        "notification",
+    ),
+    re_path(r"^api(/|$)", Unknown.as_view()),
+]

@@ -1,0 +1,76 @@
+"""How we connect to RabbitMQ: bounded in every direction, and able to read whatever it sends."""
+
+import logging
+import struct
+from copy import copy
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from pika import BasicProperties, SelectConnection, frame, spec
+from pika.connection import Parameters
+from pika.exceptions import AMQPError
+
+# pika's own are: no limit while blocked, one attempt, and the server's heartbeat.
+DEFAULTS = {
+    "heartbeat": 60,
+    "blocked_connection_timeout": 10,
+    "connection_attempts": 3,
+    "retry_delay": 1,
+    "socket_timeout": 5,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def with_defaults(url: str) -> str:
+    """The AMQP URL with our DEFAULTS (seconds) in its query; what it already says wins."""
+    query = urlsplit(url).query
+    missing = {name: value for name, value in DEFAULTS.items() if name not in parse_qs(query)}
+    separator = "&" if query else "?"
+    return url.removesuffix("?") + separator + urlencode(missing) if missing else url
+
+
+def impatient(parameters: Parameters) -> Parameters:
+    """The same place, for who would rather give up than wait: 1 s to connect, 2 s in all."""
+    hasty = copy(parameters)
+    hasty.connection_attempts = 1
+    hasty.socket_timeout = 1
+    hasty.stack_timeout = 2
+    hasty.blocked_connection_timeout = 1
+    return hasty
+
+
+class LenientConnection(SelectConnection):  # type: ignore[misc]
+    """Reads a message whose properties pika cannot: they are dropped, the body comes through.
+
+    A header may hold a time in milliseconds (the year 58000), an infinite number, or tables in
+    tables in tables. pika raises while it reads them, so one would stop its queue for ever.
+    """
+
+    def _read_frame(self) -> tuple[int, Any]:
+        try:
+            read: tuple[int, Any] = super()._read_frame()
+        except (ValueError, ArithmeticError, OSError, RecursionError, struct.error, AMQPError):
+            kind, channel, size = struct.unpack_from(">BHL", self._frame_buffer)
+            if kind != spec.FRAME_HEADER:
+                raise
+            (body_size,) = struct.unpack_from(">Q", self._frame_buffer, spec.FRAME_HEADER_SIZE + 4)
+            logger.warning("dropped unreadable AMQP properties of a message of %d bytes", body_size)
+            end = spec.FRAME_HEADER_SIZE + size + spec.FRAME_END_SIZE
+            return end, frame.Header(channel, body_size, BasicProperties())
+        return read
+
+
+class _NoBodies(logging.Filter):
+    """pika shows the first 255 bytes of a message that comes back unroutable."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "body_prefix" not in str(record.msg)
+
+
+def keep_bodies_out_of_logs() -> None:
+    """Call it once or often: a logger takes the same filter only once."""
+    logging.getLogger("pika.adapters.blocking_connection").addFilter(_no_bodies)
+
+
+_no_bodies = _NoBodies()

@@ -1,0 +1,109 @@
+"""What the pages of all tables have in common: they only show, and they never count or sort a big table."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import cached_property
+
+PAGE = 50
+LATEST = 100  # rows of an inline table
+
+
+class PeekingPaginator(Paginator):  # type: ignore[type-arg]
+    """Knows only whether there is a next page: it looks one row beyond the page, and never counts."""
+
+    object_list: QuerySet[Any]
+    number = 1
+
+    @cached_property
+    def count(self) -> int:
+        """The rows up to this page's end, and one more if there is one."""
+        begin = (self.number - 1) * self.per_page
+        return begin + len(self.object_list.values_list("pk")[begin : begin + self.per_page + 1])
+
+
+class ReadOnly:
+    """Refuses to add, change and delete, whoever asks."""
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+
+class LedgerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """A table of the ledger, to look at. A subclass says what is found by which search."""
+
+    #: What to do where the table is empty: a sentence that names the command.
+    empty_state: ClassVar[str]
+
+    # Django takes callables where its type stubs know only names.
+    fieldsets: ClassVar[Any] = None
+    actions: Any = ()
+    list_per_page = PAGE
+    list_max_show_all = 0
+    paginator = PeekingPaginator
+    show_facets = admin.ShowFacets.NEVER
+    show_full_result_count = False
+    sortable_by = ()
+    # Our own `matching` is what searches; the name only makes the search box appear.
+    search_fields: ClassVar[Any] = ("pk",)
+
+    def matching(self, term: str) -> Q:
+        """What a search finds; every part of it must have an index."""
+        raise NotImplementedError
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Searches for the whole term, spaces and all: ids may have them."""
+        term = search_term.strip().replace("\0", "")
+        return (queryset.filter(self.matching(term)) if term else queryset), False
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> PeekingPaginator:
+        paginator = PeekingPaginator(*args, **kwargs)
+        page = request.GET.get("p", "")
+        paginator.number = int(page) if page.isdecimal() and len(page) < 7 and int(page) else 1
+        return paginator
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {"empty_state": self.empty_state, **(extra_context or {})}
+        return super().changelist_view(request, context)
+
+    def lookup_allowed(self, lookup: str, *_: Any) -> bool:
+        """Only the filters that are shown: others would let a device token be guessed bit by bit."""
+        return lookup.removesuffix("__exact") in self.list_filter
+
+
+class LatestFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+    """As many rows as a person looks at; a notification may wait, and write so, for weeks."""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if not hasattr(self, "_latest"):
+            self._latest = super().get_queryset()[:LATEST]
+        return self._latest
+
+
+class LedgerInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """Rows of the ledger on another row's page; the latest of them where there are many."""
+
+    #: What is said where there is no row.
+    empty_state: ClassVar[str]
+
+    template = "admin/deliveries/rows.html"
+    fields: ClassVar[Any] = None
+    readonly_fields: ClassVar[Any] = ()
+    formset = LatestFormSet
+    extra = 0
+    max_num = 0
+    can_delete = False

@@ -1,0 +1,153 @@
+"""Notifications: found by id, user or correlation id; each told on one page, from cause to history."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.html import format_html
+
+from deliveries.console import words
+from deliveries.console.base import LedgerAdmin, LedgerInline
+from deliveries.console.columns import NOTHING, brief, device, indented, when, when_short
+from deliveries.models import Notification, PushAttempt, PushDelivery
+
+
+class DeliveriesInline(LedgerInline):
+    """The devices of a notification."""
+
+    model = PushDelivery
+    verbose_name_plural = "deliveries, one for each device"
+    empty_state = "None: nothing has been sent off."
+    ordering = ("id",)
+    fields = readonly_fields = (
+        "to",
+        "status",
+        "error_code",
+        "error_message",
+        "attempts",
+        "unknown_count",
+        when_short("sending_at", "last sent off"),
+        when_short("sent_at", "accepted by FCM"),
+    )
+
+    @admin.display(description="device")
+    def to(self, delivery: PushDelivery) -> str:
+        url = reverse("admin:deliveries_pushdelivery_change", args=[delivery.pk])
+        return format_html('<a href="{}">{}</a>', url, device(delivery))
+
+
+class HistoryInline(LedgerInline):
+    """The attempts that did not succeed at once."""
+
+    model = PushAttempt
+    verbose_name_plural = "history: attempts that did not succeed at once, latest first"
+    empty_state = "None: every step has succeeded at once."
+    ordering = ("-id",)
+    fields = readonly_fields = (
+        when_short("created_at", "when"),
+        "stage",
+        "outcome",
+        "error_code",
+        "error_message",
+        "http_status",
+        "took",
+        "next_try",
+    )
+
+    @admin.display(description="took")
+    def took(self, attempt: PushAttempt) -> str:
+        return NOTHING if attempt.duration_ms is None else brief(attempt.duration_ms / 1000)
+
+    @admin.display(description="next try")
+    def next_try(self, attempt: PushAttempt) -> str:
+        return NOTHING if attempt.retry_after is None else f"after {brief(attempt.retry_after)}"
+
+
+@admin.register(Notification)
+class NotificationAdmin(LedgerAdmin):
+    """The list of notifications, and the page of each."""
+
+    empty_state = (
+        "No notification yet. `python manage.py apikey <name>` makes a key to POST one with to /api/v1/notifications/."
+    )
+    search_help_text = "A whole notification id, user id or correlation id."
+    ordering = ("-created_at",)
+    list_display = (
+        "notification_id",
+        "status",
+        "error_code",
+        "user_id",
+        "template_id",
+        when_short("created_at", "accepted"),
+        "took",
+    )
+    list_filter = ("status",)
+    inlines = (DeliveriesInline, HistoryInline)
+    readonly_fields = ("cause", "next_step", "report", "priority", "guarantee", "message")
+    fieldsets = (
+        ("What happened", {"fields": ("status", "cause", "next_step", "error_code", "report")}),
+        (
+            "When",
+            {
+                "fields": (
+                    when("created_at", "accepted"),
+                    when("resolved_at", "user looked up"),
+                    when("rendered_at"),
+                    when("ended_at"),
+                    when("reported_at", "gateway told"),
+                    when("next_attempt_at", "due again"),
+                    when("expires_at", "expires"),
+                )
+            },
+        ),
+        (
+            "What was asked",
+            {
+                "fields": (
+                    "notification_id",
+                    "user_id",
+                    "template_id",
+                    "correlation_id",
+                    "source",
+                    "priority",
+                    "guarantee",
+                    "message",
+                )
+            },
+        ),
+    )
+
+    def matching(self, term: str) -> Q:
+        return Q(pk=term) | Q(user_id=term) | Q(correlation_id=term)
+
+    @admin.display(description="cause")
+    def cause(self, notification: Notification) -> str:
+        return words.cause(notification)
+
+    @admin.display(description="what to do", empty_value=NOTHING)
+    def next_step(self, notification: Notification) -> str:
+        return words.advice(notification) or NOTHING
+
+    @admin.display(description="gateway")
+    def report(self, notification: Notification) -> str:
+        return words.report(notification)
+
+    @admin.display(description="priority")
+    def priority(self, notification: Notification) -> str:
+        return "high" if notification.high_priority else "normal"
+
+    @admin.display(description="guarantee")
+    def guarantee(self, notification: Notification) -> str:
+        return "at most once" if notification.at_most_once else "at least once"
+
+    @admin.display(description="request")
+    def message(self, notification: Notification) -> str:
+        return indented(notification.request)
+
+    @admin.display(description="took")
+    def took(self, notification: Notification) -> str:
+        """From acceptance to its end."""
+        if notification.ended_at is None:
+            return NOTHING
+        return brief((notification.ended_at - notification.created_at).total_seconds())

@@ -1,0 +1,65 @@
+"""The one shape of every provider: a message in, a receipt out or a ProviderError raised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PushMessage:
+    """One push to one device. `ttl` is in seconds, 0 is now or never.
+
+    `data` goes to the app; a value that is not a string becomes its JSON. `link` is an address, or
+    the name of an action that the app knows. A second push with the same `tag`, by default the
+    notification's id, replaces the first on the device.
+    """
+
+    notification_id: str
+    device_token: str
+    title: str
+    body: str
+    ttl: int
+    image: str | None = None
+    link: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    high_priority: bool = False
+    tag: str | None = None
+
+    @property
+    def replaces(self) -> str:
+        """The tag that is really used."""
+        return self.tag or self.notification_id
+
+    def __repr__(self) -> str:
+        return f"PushMessage({self.notification_id!r}, device_token='…{self.device_token[-4:]}')"
+
+
+@dataclass(frozen=True, slots=True)
+class SendReceipt:
+    """The provider accepted the message. `provider_message_id` is its whole name for it."""
+
+    provider_message_id: str
+    http_status: int
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """What the function `build(http, **options)` of a file in this package makes."""
+
+    @property
+    def name(self) -> str:
+        """The word for it in rows, logs and settings."""
+
+    async def send(self, message: PushMessage) -> SendReceipt:
+        """Returns a SendReceipt; raises ProviderError.
+
+        Never repeats a request by itself unless the first was certainly not accepted.
+        """
+
+    def health(self) -> dict[str, Any]:
+        """What an operator wants to know, as JSON; `ok` is False while sends are held back."""
+
+    async def close(self) -> None:
+        """Lets go of what it owns; the HTTP client is the caller's."""

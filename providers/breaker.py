@@ -1,0 +1,167 @@
+"""A circuit breaker for coroutines: pybreaker counts and decides, and nobody waits inside its lock.
+
+`pybreaker.CircuitBreaker.call()` locks for as long as the call takes, and around many awaits
+`calling()` lets all of them through when half-open. So the call is awaited outside and only its
+outcome is reported. Added here is what pybreaker leaves open: one probe at a time, outcomes that
+come too late to mean anything, and a clock that cannot jump.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from pybreaker import (
+    STATE_CLOSED,
+    STATE_OPEN,
+    CircuitBreaker,
+    CircuitBreakerListener,
+    CircuitBreakerState,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class BreakerOpen(Exception):
+    """Not admitted; `retry_after` is in seconds."""
+
+    def __init__(self, name: str, retry_after: float) -> None:
+        super().__init__(f"{name} is failing; not called for another {retry_after:.1f} s")
+        self.retry_after = retry_after
+
+
+class Ticket:
+    """The right to make one call, whose outcome is to be reported once; later reports are ignored.
+
+    As a context manager it gives its place back when no outcome was reported.
+    """
+
+    __slots__ = ("_breaker", "_used", "era")
+
+    def __init__(self, breaker: Breaker, era: int) -> None:
+        self.era = era
+        self._breaker = breaker
+        self._used = False
+
+    def success(self) -> None:
+        """The peer did what was asked."""
+        self._report(_succeed)
+
+    def failure(self) -> None:
+        """The peer is in trouble: a timeout, a network fault or a 5xx."""
+        with suppress(_Failure):
+            self._report(_fail)
+
+    def dismiss(self) -> None:
+        """Counts as nothing: a 4xx, a 429, a cancelled call."""
+        self._report(None)
+
+    def _report(self, outcome: Callable[[], None] | None) -> None:
+        if not self._used:
+            self._used = True
+            self._breaker.settle(self, outcome)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._report(None)
+
+
+class Breaker(CircuitBreakerListener):
+    """Closed until `fail_max` failures in a row, then open for `reset_timeout` s, then half-open.
+
+    Half-open admits one call at a time, whose outcome closes it or opens it again. For one event
+    loop: there is no await between looking and deciding, so there is no lock of ours.
+    """
+
+    def __init__(self, name: str, fail_max: int, reset_timeout: float) -> None:
+        self.name = name
+        self.reset_timeout = reset_timeout
+        self._circuit = CircuitBreaker(
+            fail_max=fail_max,
+            reset_timeout=reset_timeout,
+            name=name,
+            listeners=[self],
+            throw_new_error_on_trip=False,
+        )
+        self._era = 0
+        self._probe: Ticket | None = None
+        self._opened_at = 0.0
+
+    @property
+    def state(self) -> str:
+        """`closed`, `open` or `half-open`."""
+        return self._circuit.current_state
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until a call may be admitted; 0 when one would be now."""
+        if self.state == STATE_CLOSED:
+            return 0.0
+        if self._probe is not None:
+            return self.reset_timeout / 10  # by then it is known how the probe ended, or soon
+        return max(0.0, self._opened_at + self.reset_timeout - time.monotonic())
+
+    def admit(self) -> Ticket:
+        """Returns the Ticket of a call that may be made now; raises BreakerOpen."""
+        if self.state == STATE_CLOSED:
+            return Ticket(self, self._era)
+        wait = self.retry_after
+        if wait > 0:
+            raise BreakerOpen(self.name, wait)
+        if self.state == STATE_OPEN:
+            self._circuit.half_open()
+        self._probe = Ticket(self, self._era)
+        return self._probe
+
+    def settle(self, ticket: Ticket, outcome: Callable[[], None] | None) -> None:
+        """Reports the outcome of a call, if it began in the present state; a Ticket calls it."""
+        if self._probe is ticket:
+            self._probe = None
+        if outcome is not None and ticket.era == self._era:
+            self._circuit.call(outcome)
+
+    def snapshot(self) -> dict[str, Any]:
+        """For health and metrics."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "failures": self._circuit.fail_counter,
+            "retry_after": round(self.retry_after, 1),
+        }
+
+    def state_change(
+        self,
+        cb: CircuitBreaker,
+        old_state: CircuitBreakerState | None,
+        new_state: CircuitBreakerState,
+    ) -> None:
+        """Called by pybreaker."""
+        self._era += 1
+        if new_state.name == STATE_OPEN:
+            self._opened_at = time.monotonic()
+        level = logging.WARNING if new_state.name == STATE_OPEN else logging.INFO
+        old = old_state.name if old_state else "new"
+        logger.log(level, "breaker %s: %s -> %s", cb.name, old, new_state.name)
+
+
+class _Failure(Exception):
+    """Tells pybreaker that a call failed."""
+
+
+def _succeed() -> None:
+    pass
+
+
+def _fail() -> NoReturn:
+    raise _Failure

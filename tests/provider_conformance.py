@@ -1,0 +1,243 @@
+"""What every provider promises, as one test class: a new provider subclasses it and says how its wire looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.base import Provider, PushMessage
+from providers.errors import (
+    CredentialTrouble,
+    DeadToken,
+    NotNow,
+    ProviderError,
+    Rejected,
+    RetryLater,
+    Throttled,
+    UnknownOutcome,
+)
+from providers.http import HttpClient
+from providers.registry import build
+from tests.peer import Behaviour, Peer, Seen, Wire, always, closed_port, in_loop, peer
+
+DEVICE = "dGVzdC1kZXZpY2U:APA91bSecretDeviceTokenThatNobodyMayRead"
+
+
+@dataclass(frozen=True)
+class Canned:
+    """An answer as the provider's server gives it."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return always(self.status, self.body, self.headers)
+
+
+@dataclass
+class Setting:
+    """A provider and the peer it sends to."""
+
+    provider: Provider
+    peer: Peer
+    conformance: ProviderConformance
+
+    @property
+    def sends(self) -> list[Seen]:
+        return [seen for seen in self.peer.seen if self.conformance.is_send(seen)]
+
+    async def error(self) -> ProviderError:
+        """What a send raises."""
+        with pytest.raises(ProviderError) as caught:
+            await self.provider.send(a_message())
+        return caught.value
+
+
+def a_message(**changes: Any) -> PushMessage:
+    usual = {"notification_id": "n-1", "device_token": DEVICE, "title": "Hello", "body": "You", "ttl": 60}
+    return PushMessage(**{**usual, **changes})
+
+
+class ProviderConformance:
+    """To subclass as `Test…`; the first part is what the subclass says."""
+
+    name: str
+    accepted: Canned
+    receipt: str
+    dead: Canned
+    rejected: Canned
+    throttled: Canned
+    no_access: Canned
+    in_trouble: Canned
+    secrets: tuple[str, ...]  # of the credentials, that must never be seen
+
+    def options(self, url: str, directory: Path) -> dict[str, Any]:
+        """Of `providers.registry.build`, so that everything goes to `url`."""
+        raise NotImplementedError
+
+    def at_endpoint(self, options: dict[str, Any], url: str) -> dict[str, Any]:
+        """The same options, but sends go to `url`."""
+        return {**options, "endpoint": url}
+
+    def around(self, sends: Behaviour) -> Behaviour:
+        """The whole server: what is not a send, such as a token endpoint, is answered here."""
+        return sends
+
+    def is_send(self, seen: Seen) -> bool:
+        return seen.method == "POST"
+
+    # --- what is promised -------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def setting(
+        self, sends: Behaviour, directory: Path, endpoint: str = "", **more: Any
+    ) -> AsyncIterator[Setting]:
+        async with peer(self.around(sends)) as there:
+            options = {**self.options(there.url, directory), **more}
+            if endpoint:
+                options = self.at_endpoint(options, endpoint)
+            http = HttpClient()
+            provider = build(self.name, http, options)
+            try:
+                yield Setting(provider, there, self)
+            finally:
+                await provider.close()
+                await http.close()
+
+    @in_loop
+    async def test_it_has_the_shape_of_a_provider(self, tmp_path: Path) -> None:
+        async with self.setting(self.accepted.behaviour, tmp_path) as setting:
+            assert isinstance(setting.provider, Provider)
+            assert setting.provider.name == self.name
+
+    @in_loop
+    async def test_an_accepted_message_gives_the_providers_own_name_for_it(self, tmp_path: Path) -> None:
+        async with self.setting(self.accepted.behaviour, tmp_path) as setting:
+            receipt = await setting.provider.send(a_message())
+            assert (receipt.provider_message_id, receipt.http_status) == (self.receipt, self.accepted.status)
+            assert len(setting.sends) == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "kind", "retryable", "burns", "dead"),
+        [
+            ("dead", DeadToken, False, True, True),
+            ("rejected", Rejected, False, True, False),
+            ("throttled", Throttled, True, False, False),
+            ("no_access", CredentialTrouble, True, False, False),
+            ("in_trouble", RetryLater, True, True, False),
+        ],
+    )
+    @in_loop
+    async def test_a_refusal_answers_every_question(
+        self, tmp_path: Path, answer: str, kind: type[ProviderError], retryable: bool, burns: bool, dead: bool
+    ) -> None:
+        canned: Canned = getattr(self, answer)
+        async with self.setting(canned.behaviour, tmp_path) as setting:
+            error = await setting.error()
+        assert type(error) is kind or (kind is RetryLater and isinstance(error, kind))
+        assert (error.retryable, error.burns_attempt, error.token_is_dead) == (retryable, burns, dead)
+        assert not error.outcome_unknown
+        assert error.http_status == canned.status
+        assert error.code
+        assert error.advice.endswith(".")
+        assert (error.retry_after is not None) or burns, "a wait that burns no attempt says how long it is"
+
+    @in_loop
+    async def test_a_provider_that_cannot_be_reached_is_tried_again(self, tmp_path: Path) -> None:
+        nowhere = f"http://127.0.0.1:{closed_port()}"
+        async with self.setting(self.accepted.behaviour, tmp_path, nowhere) as setting:
+            error = await setting.error()
+        assert type(error) is RetryLater
+        assert error.burns_attempt
+        assert error.http_status is None
+
+    @pytest.mark.parametrize("cut", [Wire.reset, Wire.close])
+    @in_loop
+    async def test_a_lost_answer_is_unknown_and_nothing_is_repeated(self, tmp_path: Path, cut: Any) -> None:
+        async def behave(_: Seen, wire: Wire) -> None:
+            cut(wire)
+
+        async with self.setting(behave, tmp_path) as setting:
+            error = await setting.error()
+            assert len(setting.sends) == 1
+        assert type(error) is UnknownOutcome
+        assert error.outcome_unknown
+        assert error.burns_attempt
+
+    @in_loop
+    async def test_an_accepting_answer_without_a_receipt_is_unknown(self, tmp_path: Path) -> None:
+        async with self.setting(always(200, b"<html>Welcome to the hotel</html>"), tmp_path) as setting:
+            assert (await setting.error()).outcome_unknown
+
+    @in_loop
+    async def test_trouble_opens_a_breaker_that_lets_nothing_through_and_burns_nothing(self, tmp_path: Path) -> None:
+        async with self.setting(self.in_trouble.behaviour, tmp_path, fail_max=3) as setting:
+            assert setting.provider.health()["ok"] is True
+            for _ in range(3):
+                await setting.error()
+            error = await setting.error()
+            assert len(setting.sends) == 3
+            assert type(error) is NotNow
+            assert not error.burns_attempt
+            assert 0 < (error.retry_after or 0) <= 60
+            assert setting.provider.health()["ok"] is False
+
+    @in_loop
+    async def test_refusals_do_not_open_the_breaker(self, tmp_path: Path) -> None:
+        for canned in (self.dead, self.rejected, self.throttled):
+            async with self.setting(canned.behaviour, tmp_path, fail_max=2) as setting:
+                for _ in range(5):
+                    await setting.error()
+                assert len(setting.sends) == 5
+
+    @in_loop
+    async def test_it_sends_again_when_the_trouble_is_over(self, tmp_path: Path) -> None:
+        async with self.setting(self.in_trouble.behaviour, tmp_path, fail_max=1, reset_timeout=0.01) as setting:
+            await setting.error()
+            setting.peer.behaviour = self.around(self.accepted.behaviour)
+            await asyncio.sleep(0.05)
+            assert (await setting.provider.send(a_message())).provider_message_id == self.receipt
+
+    @in_loop
+    async def test_a_cancelled_send_is_cancelled_and_counts_as_nothing(self, tmp_path: Path) -> None:
+        arrived = asyncio.Event()
+
+        async def behave(_: Seen, wire: Wire) -> None:
+            arrived.set()
+            await wire.wait_for_the_end()
+
+        async with self.setting(behave, tmp_path, fail_max=1) as setting:
+            task = asyncio.create_task(setting.provider.send(a_message()))
+            await arrived.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert setting.provider.health()["ok"] is True
+
+    @in_loop
+    async def test_no_token_and_no_credential_is_ever_seen(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        seen = [repr(a_message()), str(a_message())]
+        for canned in (self.accepted, self.dead, self.rejected, self.no_access, self.in_trouble):
+            async with self.setting(canned.behaviour, tmp_path, fail_max=1) as setting:
+                for _ in range(2):
+                    try:
+                        await setting.provider.send(a_message())
+                    except ProviderError as error:
+                        seen += [str(error), repr(error), error.advice, str(error.__cause__)]
+                seen.append(json.dumps(setting.provider.health()))
+        everything = "\n".join([*seen, caplog.text, *caplog.messages])
+        for secret in (DEVICE, DEVICE[10:30], *self.secrets):
+            assert secret not in everything
