@@ -225,7 +225,7 @@ def _attempted(work: Work, outcome: str, trouble: TryAgain, wait: float | None =
 
 
 def _dead_letter(work: Work, reason: str) -> DeadLettered:
-    body = work.request.as_json().encode()
+    body = work.request.as_json()
     return DeadLettered(
         body,
         "exhausted",

@@ -170,4 +170,4 @@ def test_no_json_does_worse_than_be_refused(document):
 
 def _read_or_refuse(body: bytes) -> None:
     with contextlib.suppress(InvalidMessage):
-        assert "\0" not in read(body).as_json()
+        assert b"\\u0000" not in read(body).as_json()

@@ -14,9 +14,9 @@ from deliveries.api.probes import HealthView, LiveView, ReadyView, index
 
 
 class IdConverter(PathConverter):
-    """A notification id: any characters but NUL; slashes too (by the time we see it, %2F is one)."""
+    """A notification id, as the contract allows it; slashes too (when we see it, %2F is one)."""
 
-    regex = r"[^\0]+"
+    regex = r"[^\x00-\x1f\x7f]+"
 
 
 register_converter(IdConverter, "id")

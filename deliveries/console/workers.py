@@ -55,7 +55,7 @@ class WorkerAdmin(LedgerAdmin):
         silence: timedelta = worker.silence  # type: ignore[attr-defined]
         return "alive" if silence < lease else "gone: its notifications go to others"
 
-    @admin.display(description="upstreams")
+    @admin.display(description="breakers")
     def upstreams(self, worker: Worker) -> str:
         told = sorted(worker.breakers.items())
         return ", ".join(f"{name}: {upstream_state(state)}" for name, state in told) or NOTHING

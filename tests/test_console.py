@@ -1,0 +1,381 @@
+"""The console shows every row of the ledger in plain words, changes none, and never shows a device token."""
+
+import json
+import re
+from datetime import timedelta
+from html import unescape
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from django_dramatiq.models import Task
+
+from deliveries.api import keys
+from deliveries.models import (
+    ApiKey,
+    DeadLetter,
+    Notification,
+    PushAttempt,
+    PushDelivery,
+    Status,
+    Worker,
+)
+
+TOKEN = "dGVzdC1kZXZpY2UtdG9rZW4:APA91b" + "Qw3rTy-_" * 15
+MODELS = [ApiKey, DeadLetter, Notification, PushDelivery, Worker]
+LEDGER = [Notification, PushDelivery, DeadLetter]
+
+pytestmark = pytest.mark.django_db
+
+
+def notification(name: str, **more) -> Notification:
+    now = timezone.now()
+    fields = {
+        "notification_id": name,
+        "user_id": "u-1",
+        "correlation_id": f"corr-{name}",
+        "source": "api",
+        "request": {"notification_id": name, "user_id": "u-1", "title": "Hello"},
+        "accept_token": 1,
+        "expires_at": now + timedelta(hours=1),
+        "created_at": now,
+        "next_attempt_at": now,
+    }
+    Notification.objects.bulk_create([Notification(**fields | more)])
+    return Notification.objects.get(pk=name)
+
+
+def delivery(of: Notification, token: str = TOKEN, **more) -> PushDelivery:
+    return PushDelivery.objects.create(notification=of, user_id=of.user_id, device_token=token, provider="fcm", **more)
+
+
+def dead_letter(body: bytes, **more) -> DeadLetter:
+    fields = {"size": len(body), "code": "invalid_message", "reasons": ["user_id: Field required"]}
+    return DeadLetter.objects.create(body_hash=uuid4().hex, body=body, **fields | more)
+
+
+def one_of_each() -> list:
+    """A row of every table that the console shows, each with a token wherever one can stand."""
+    sent = notification("n-1", request={"metadata": {"token": TOKEN, "note": f"see {TOKEN}"}})
+    arrived = delivery(sent, body=f"your device is {TOKEN}", data={"device_token": TOKEN})
+    PushAttempt.objects.create(
+        notification=sent, delivery=arrived, stage="send", outcome="retry", error_code="UNAVAILABLE"
+    )
+    keys.create("shop")
+    state = {"fcm": {"breaker": {"state": "open"}}}
+    worker = Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state)
+    letter = dead_letter(json.dumps({"push_tokens": [TOKEN]}).encode())
+    return [sent, arrived, ApiKey.objects.get(), worker, letter]
+
+
+def listed(model, query: str = "") -> str:
+    return reverse(f"admin:deliveries_{model._meta.model_name}_changelist") + query
+
+
+def opened(row) -> str:
+    name = f"admin:deliveries_{row._meta.model_name}_change"
+    return reverse(name, args=[admin.utils.quote(row.pk)])
+
+
+def text(response) -> str:
+    """What a person reads on a page."""
+    assert response.status_code == 200
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", response.content.decode())))
+
+
+def page_of(client: Client, row) -> str:
+    return text(client.get(opened(row)))
+
+
+# Looking
+
+
+def test_every_table_is_listed_and_every_row_opened_without_showing_a_token(admin_client):
+    for row in one_of_each():
+        for url in (listed(type(row)), opened(row)):
+            answer = admin_client.get(url)
+            assert answer.status_code == 200, url
+            html = unescape(answer.content.decode())
+            assert TOKEN not in html, url
+            assert TOKEN[8:30] not in html, url
+
+
+def test_a_device_is_known_by_mask_and_fingerprint(admin_client):
+    shown = page_of(admin_client, delivery(notification("n-1"), platform="android"))
+    assert re.search(rf"android {TOKEN[:4]}…{TOKEN[-4:]} #[0-9a-f]{{8}}", shown)
+
+
+def test_a_notifications_page_tells_deliveries_history_and_request(admin_client):
+    sent = notification("n-1", status=Status.SENT, reported_at=timezone.now())
+    delivery(sent, "a" * 100, status=Status.SENT, provider_message_id="projects/p/messages/1")
+    failed = delivery(sent, "b" * 100, status=Status.FAILED, error_code="UNREGISTERED")
+    PushAttempt.objects.create(
+        notification=sent,
+        delivery=failed,
+        stage="send",
+        outcome="failed",
+        error_code="UNREGISTERED",
+        error_message="The app was removed.",
+        http_status=404,
+        duration_ms=2.25,
+    )
+    shown = page_of(admin_client, sent)
+    assert "Accepted by FCM for 1 of 2 devices. Not for the rest: UNREGISTERED." in shown
+    assert "The gateway has been told." in shown
+    assert "The app was removed. 404 2 ms" in shown
+    assert '"title": "Hello"' in shown
+
+
+def test_a_history_of_weeks_does_not_make_a_page_of_weeks(admin_client):
+    waiting = notification("n-1")
+    PushAttempt.objects.bulk_create(
+        PushAttempt(notification=waiting, stage="send", outcome="waiting", error_code=f"code-{n}") for n in range(300)
+    )
+    shown = page_of(admin_client, waiting)
+    assert "code-299 " in shown
+    assert "code-200 " in shown
+    assert "code-199 " not in shown
+
+
+@pytest.mark.parametrize("name", ["a/b", "ü b?c#d%41", "<script>alert(1)</script>", '"quoted"', "_2F"])
+def test_an_id_of_any_characters_is_listed_opened_and_escaped(admin_client, name):
+    row = notification(name, error_message=name, request={"title": name})
+    delivery(row, title=name, body=name)
+    dead_letter(name.encode(), notification_id=name, reasons=[name])
+    assert name in page_of(admin_client, row)
+    for model in LEDGER:
+        html = admin_client.get(listed(model)).content.decode()
+        assert unescape(html).count(name)
+        assert "<script>alert" not in html
+    assert "<script>alert" not in admin_client.get(opened(row)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"user_id": 1, "device_token": "short-secret"}', '"user_id": 1'),
+        (b'{"user_id": 1, "device_token": "short-secret"', '"user_id": 1'),
+        (b"\xff\xfe not text", "not text"),
+        (b"[" * 20_000, "[[[["),
+        (b"[" * 900 + b"1" + b"]" * 900, "["),
+        (b"", ""),
+    ],
+)
+def test_a_dead_letter_of_any_kind_is_shown(admin_client, body, shown):
+    page = page_of(admin_client, dead_letter(body))
+    assert shown in page
+    assert "user_id: Field required" in page
+    assert "short-secret" not in page
+
+
+def test_a_long_dead_letter_is_shown_in_part(admin_client):
+    page = page_of(admin_client, dead_letter(b"word " * 10_000))
+    assert 700 < page.count("word ") < 900
+
+
+# In plain words
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"status": Status.SKIPPED, "error_code": "opted_out"}, "Nothing to do: the user does not"),
+        ({"status": Status.FAILED, "error_message": "It broke."}, "It broke."),
+        ({"status": Status.EXPIRED, "error_code": "expired"}, "give it a later expires_at"),
+        ({"status": Status.CANCELLED}, "It was cancelled."),
+        ({"worker_id": uuid4(), "next_attempt_at": None}, "A worker has it in work."),
+        ({}, "It is due, and waits for a worker."),
+        ({}, "No worker is alive. Start one: python manage.py"),
+        ({"error_message": "FCM is down."}, "Until now: FCM is down."),
+        ({"next_attempt_at": timezone.now() + timedelta(hours=1)}, "waits for its next attempt at"),
+        ({"status": Status.SENT}, "The gateway is about to be told."),
+        ({}, "The gateway is told when it has ended."),
+        (
+            {"status": Status.SENT, "report_refused_at": timezone.now(), "report_error": "404: no"},
+            "The gateway refused to hear of it, for good: 404: no",
+        ),
+        (
+            {"status": Status.SENT, "report_attempts": 2, "report_error": "It is down."},
+            "still owed word of it after 2 attempts: It is down.",
+        ),
+    ],
+)
+def test_a_page_says_how_it_stands_and_what_to_do(admin_client, row, words):
+    assert words in page_of(admin_client, notification("n-1", **row))
+
+
+def test_a_workers_page_says_whether_it_lives(admin_client):
+    told = {"fcm": {"breaker": {"state": "open"}}, "gateway": {"breaker": {"state": "closed"}}}
+    alive = Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=told)
+    long_ago = timezone.now() - timedelta(hours=1)
+    gone = Worker.objects.create(id=uuid4(), host="b-host", pid=2, heartbeat_at=long_ago)
+    assert "alive" in page_of(admin_client, alive)
+    assert "fcm: open, gateway: closed" in page_of(admin_client, alive)
+    assert "gone: its notifications go to others" in page_of(admin_client, gone)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_empty_list_says_what_to_do(admin_client, model):
+    assert "0 " not in text(admin_client.get(listed(model)))
+    hint = admin.site.get_model_admin(model).empty_state
+    assert hint in text(admin_client.get(listed(model)))
+
+
+@pytest.mark.parametrize("model", LEDGER)
+def test_a_search_without_a_match_says_so(admin_client, model):
+    shown = text(admin_client.get(listed(model, "?q=nobody")))
+    assert "Nothing matches." in shown
+    assert admin.site.get_model_admin(model).empty_state not in shown
+
+
+# Finding
+
+
+@pytest.mark.parametrize("term", ["n 1", " n 1 ", "user 1", "corr 1"])
+@pytest.mark.parametrize("model", [Notification, PushDelivery])
+def test_ids_are_found_whole_spaces_and_all(admin_client, model, term):
+    wanted = notification("n 1", user_id="user 1", correlation_id="corr 1")
+    other = notification("n 12", user_id="user 12", correlation_id="corr 12")
+    delivery(wanted)
+    delivery(other)
+    shown = text(admin_client.get(listed(model), {"q": term}))
+    assert "n 1 " in shown
+    assert "n 12" not in shown
+
+
+@pytest.mark.parametrize("term", ["n-1", "corr-1"])
+def test_dead_letters_are_found(admin_client, term):
+    dead_letter(b"a", notification_id="n-1", correlation_id="corr-1", code="exhausted")
+    dead_letter(b"b", notification_id="n-2", correlation_id="corr-2", code="invalid_message")
+    shown = text(admin_client.get(listed(DeadLetter), {"q": term}))
+    assert "exhausted" in shown
+    assert "invalid_message" not in shown
+
+
+def test_a_nul_in_a_search_finds_nothing_and_breaks_nothing(admin_client):
+    for model in LEDGER:
+        assert admin_client.get(listed(model), {"q": "a\0b"}).status_code == 200
+
+
+def test_statuses_are_filtered(admin_client):
+    notification("is-failed", status=Status.FAILED)
+    notification("is-sent", status=Status.SENT)
+    shown = text(admin_client.get(listed(Notification, "?status__exact=failed")))
+    assert "is-failed" in shown
+    assert "is-sent" not in shown
+
+
+@pytest.mark.parametrize(
+    ("model", "guess"),
+    [
+        (PushDelivery, "device_token__startswith=dG"),
+        (Notification, "deliveries__device_token__startswith=dG"),
+        (ApiKey, "key_hash__startswith=0"),
+    ],
+)
+def test_nothing_hidden_can_be_guessed_by_a_filter(admin_client, model, guess):
+    assert admin_client.get(listed(model, f"?{guess}")).status_code == 400
+
+
+# At any size
+
+
+def test_pages_follow_one_another_and_end(admin_client):
+    now = timezone.now()
+    for n in range(120):
+        notification(f"n-{n:03}", created_at=now - timedelta(seconds=n))
+    pages = [text(admin_client.get(listed(Notification, f"?p={page}"))) for page in (1, 2, 3)]
+    found = [re.findall(r"n-\d{3}", page) for page in pages]
+    assert [len(names) for names in found] == [50, 50, 20]
+    assert [name for names in found for name in names] == [f"n-{n:03}" for n in range(120)]
+    assert admin_client.get(listed(Notification, "?p=4")).status_code == 302
+
+
+def test_a_page_links_to_the_next_one_where_there_is_one(admin_client):
+    now = timezone.now()
+    for n in range(60):
+        notification(f"n-{n:03}", created_at=now - timedelta(seconds=n))
+    assert 'href="?p=2"' in admin_client.get(listed(Notification)).content.decode()
+    assert 'href="?p=3"' not in admin_client.get(listed(Notification, "?p=2")).content.decode()
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "²", "9" * 30])
+def test_a_page_that_cannot_be_breaks_nothing(admin_client, page):
+    notification("n-1")
+    assert admin_client.get(listed(Notification), {"p": page}).status_code in (200, 302)
+
+
+@pytest.mark.parametrize("model", LEDGER)
+@pytest.mark.parametrize("query", ["", "?q=u-1", "?p=2", "?_facets=True", "?all="])
+def test_no_list_counts_its_table_or_reads_all_of_it(admin_client, model, query):
+    for n in range(60):
+        delivery(notification(f"n-{n}"))
+        dead_letter(b"", correlation_id="u-1")
+    with CaptureQueriesContext(connection) as seen:
+        admin_client.get(listed(model, query))
+    on_table = [q["sql"] for q in seen if f'FROM "{model._meta.db_table}"' in q["sql"]]
+    assert on_table
+    assert not [sql for sql in on_table if "COUNT(" in sql.upper() or "LIMIT" not in sql]
+
+
+# Changing nothing
+
+
+@pytest.mark.parametrize("action", ["change", "delete"])
+def test_no_row_can_be_changed_or_deleted(admin_client, action):
+    for row in one_of_each():
+        url = opened(row).replace("/change/", f"/{action}/")
+        before = type(row).objects.filter(pk=row.pk).values().get()
+        assert admin_client.post(url, {"post": "yes", "status": "sent"}).status_code == 403
+        assert type(row).objects.filter(pk=row.pk).values().get() == before
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_row_can_be_added_nor_deleted_by_an_action(admin_client, model):
+    one_of_each()
+    url = reverse(f"admin:deliveries_{model._meta.model_name}_add")
+    assert admin_client.get(url).status_code == 403
+    chosen = [row.pk for row in model.objects.all()]
+    admin_client.post(listed(model), {"action": "delete_selected", "_selected_action": chosen, "post": "yes"})
+    assert model.objects.count() == len(chosen)
+
+
+def test_nobody_looks_without_logging_in_and_leave():
+    one_of_each()
+    stranger = Client()
+    User.objects.create_user("guest", password="guest", is_staff=True)
+    guest = Client()
+    assert guest.login(username="guest", password="guest")
+    for model in MODELS:
+        assert stranger.get(listed(model)).status_code == 302
+        assert guest.get(listed(model)).status_code == 403
+
+
+def test_the_pages_of_dramatiqs_tasks_are_gone():
+    assert not admin.site.is_registered(Task)
+
+
+def test_a_key_is_revoked_from_its_list(admin_client):
+    key = keys.create("shop")
+    chosen = [ApiKey.objects.get().pk]
+    shown = admin_client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen}, follow=True)
+    assert "1 revoked" in text(shown)
+    assert keys.find(key.encode()) is None
+    assert "revoked" in page_of(admin_client, ApiKey.objects.get())
+
+
+def test_who_may_only_look_revokes_no_key(client):
+    guest = User.objects.create_user("guest", password="guest", is_staff=True)
+    guest.user_permissions.add(Permission.objects.get(codename="view_apikey"))
+    key = keys.create("shop")
+    client.force_login(guest)
+    assert client.get(listed(ApiKey)).status_code == 200
+    chosen = [ApiKey.objects.get().pk]
+    client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen})
+    assert keys.find(key.encode()) is not None
