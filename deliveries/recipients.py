@@ -40,6 +40,8 @@ class Recipients:
             code = "unknown_user" if refusal.http_status == 404 else "user_refused"
             reason = f"The user service has no user {request.user_id}: {refusal.reason}"
             raise Ended(Status.FAILED, code, reason) from None
+        if not user:
+            raise TryAgain("user_service_bad_answer", "The user service answered with nothing about the user.")
         if dig(user, self._profile.push_flags) is False:
             raise Ended(
                 Status.SKIPPED,

@@ -1,1 +1,1 @@
-"""The HTTP door: it parses, calls the pipeline or the ledger, answers."""
+"""The API: it parses, calls the ledger, answers."""

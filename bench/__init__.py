@@ -1,0 +1,1 @@
+"""Measures the service as others would use it: through a real broker, beside firebase-admin."""

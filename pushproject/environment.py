@@ -1,0 +1,217 @@
+"""Every setting in one typed place, so that a wrong one stops the start and says how to mend it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from pydantic import (
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pushproject.setting_types import (
+    AmqpUrl,
+    CommaList,
+    HttpUrl,
+    JsonObject,
+    Level,
+    Name,
+    PostgresUrl,
+    SomeCommaList,
+)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: supervisors tell "wrong settings" from "crashed" by it
+SANDBOX = "http://127.0.0.1:9099"
+
+
+def setting(default: object, about: str, between: tuple[float, float] | None = None) -> Any:
+    """A field with its description, and its bounds in both."""
+    if between is None:
+        return Field(default=default, description=about)
+    low, high = between
+    return Field(default=default, description=f"{about} From {low:g} to {high}.", ge=low, le=high)
+
+
+def secret_file(name: str) -> Any:
+    return setting(None, f"A file whose content is `{name}`, instead of that.")
+
+
+class Environment(BaseSettings):
+    """The settings, by their environment names in lower case. Times are seconds.
+
+    Sources, the first wins: the environment, `.env`, the default. An empty value counts as none.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True)
+
+    debug: bool = setting(False, "`true` shows tracebacks in the browser: for development only.")
+    var_dir: Path = setting(
+        BASE_DIR / "var",
+        "Directory of what the service keeps on disk: embedded PostgreSQL, generated secret key.",
+    )
+    log_level: Level = setting("INFO", "Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+
+    database_url_file: FilePath | None = secret_file("DATABASE_URL")
+    database_url: PostgresUrl = setting(
+        None,
+        "PostgreSQL 15 to 18, `postgresql://user:password@host:5432/name` (`postgresql+asyncpg://` "
+        "too). Without it an embedded PostgreSQL keeps its data in `VAR_DIR`.",
+    )
+    rabbitmq_url_file: FilePath | None = secret_file("RABBITMQ_URL")
+    rabbitmq_url: AmqpUrl = setting(
+        None,
+        "RabbitMQ, `amqp://user:password@host:5672/vhost`. Without it `manage.py serve` does "
+        "everything in one process.",
+    )
+    rabbitmq_queue: Name = setting("push.queue", "The queue that push requests arrive on.")
+    rabbitmq_queue_arguments: JsonObject | None = setting(
+        None,
+        "Arguments, as a JSON object, for creating that queue when it is missing. Without it: dead "
+        "letters to `RABBITMQ_DLX_EXCHANGE`, `x-max-priority` 10.",
+    )
+    rabbitmq_exchange: Name = setting("notifications.direct", "The direct exchange that the queue is bound to.")
+    rabbitmq_routing_key: SomeCommaList = setting(
+        ["push"], "Routing keys that the queue is bound with, separated by commas."
+    )
+    rabbitmq_dlx_exchange: Name = setting("notifications.dlx", "The exchange that dead letters are published to.")
+    rabbitmq_dlx_routing_key: Name = setting("failed", "The routing key that dead letters are published with.")
+    rabbitmq_dlx_queue: Name = setting("failed.queue", "The queue that dead letters end on.")
+    rabbitmq_prefetch_count: int = setting(
+        200, "Unacknowledged messages per consumer; under 50 the batches suffer.", (1, 65535)
+    )
+
+    upstream_profile: Literal["spec", "ancestor", "dns-core"] = setting(
+        "spec", "How the services around us speak: spec, ancestor or dns-core."
+    )
+    user_service_url: HttpUrl = setting(SANDBOX, "Base address of the user service. The default is the sandbox's.")
+    template_service_url: HttpUrl = setting(
+        SANDBOX, "Base address of the template service. The default is the sandbox's."
+    )
+    api_gateway_url: HttpUrl = setting(
+        SANDBOX,
+        "Base address of the gateway that is told how each notification ended. The default is the sandbox's.",
+    )
+
+    google_application_credentials: FilePath | None = setting(
+        None, "The service-account file (JSON) for FCM; tokens come from its `token_uri`."
+    )
+    fcm_project_id: Name | None = setting(None, "The Firebase project. Without it: the service-account file's.")
+    fcm_endpoint: HttpUrl = setting(
+        "https://fcm.googleapis.com",
+        "Where FCM HTTP v1 answers; http:// is allowed, for the sandbox and tests.",
+    )
+    fcm_server_key_file: FilePath | None = secret_file("FCM_SERVER_KEY")
+    fcm_server_key: SecretStr | None = setting(None, "Key of FCM's legacy wire format. HTTP v1 does not use it.")
+    fcm_api_url: HttpUrl = setting(
+        "https://fcm.googleapis.com/fcm/send",
+        "Address of FCM's legacy wire format. HTTP v1 does not use it.",
+    )
+
+    max_in_flight: int = setting(1000, "Notifications in work per process.", (1, 20000))
+    delivery_lease: float = setting(
+        15.0, "Seconds without a heartbeat after which a worker's rows are taken over.", (1, 3600)
+    )
+    drain_grace: float = setting(8.0, "Seconds that a stopping worker gives to what it has begun.", (0, 300))
+    notification_ttl: int = setting(
+        3600, "Seconds until a notification expires that does not say itself when.", (1, 2419200)
+    )
+    max_retry_attempts: int = setting(3, "Attempts after connection faults and upstream trouble.", (1, 50))
+    retry_min_wait: float = setting(2.0, "Shortest wait between attempts, seconds.", (0.01, 3600))
+    retry_max_wait: float = setting(
+        10.0, "Longest wait between attempts, seconds; at least `RETRY_MIN_WAIT`.", (0.01, 86400)
+    )
+    circuit_breaker_fail_max: int = setting(5, "Failures in a row that open a breaker.", (1, 10000))
+    circuit_breaker_timeout: float = setting(60.0, "Seconds that an open breaker waits before it probes.", (0.1, 86400))
+
+    allowed_hosts: CommaList = setting(
+        [],
+        "Host names that the web process answers to, separated by commas; `*` is any. Loopback names always work.",
+    )
+    insecure_http: bool = setting(False, "`true` serves plain http: no redirect to https, cookies without `Secure`.")
+    forwarded_allow_ips: Name = setting(
+        "127.0.0.1,::1",
+        "Proxies whose `X-Forwarded-Proto` is believed, separated by commas; `*` is any.",
+    )
+    port: int = setting(8000, "Port of `manage.py serve`; 0 takes a free one.", (0, 65535))
+    web_threads: int = setting(8, "Threads of `manage.py serve`.", (1, 256))
+    secret_key_file: FilePath | None = secret_file("SECRET_KEY")
+    secret_key: SecretStr | None = setting(
+        None,
+        "Signs sessions: 50 random characters. Generated and kept in `VAR_DIR` with `DEBUG=true` "
+        "or without `DATABASE_URL` or `RABBITMQ_URL`.",
+    )
+
+    @field_validator("database_url", "rabbitmq_url", "fcm_server_key", "secret_key", mode="before")
+    @classmethod
+    def _read_file(cls, value: object, info: ValidationInfo) -> object:
+        path = info.data.get(f"{info.field_name}_file")
+        if path is None:
+            return value
+        if value is not None:
+            raise ValueError("is set twice, directly and as a file")
+        return path.read_text().strip() or None
+
+    @field_validator("retry_max_wait")
+    @classmethod
+    def _not_under_the_shortest(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("retry_min_wait", 0):
+            raise ValueError("is less than RETRY_MIN_WAIT")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _required_in_production(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        names = ("database_url", "rabbitmq_url")
+        if value is None and not info.data.get("debug") and all(info.data.get(n) for n in names):
+            raise ValueError("is required")
+        return value
+
+    @property
+    def embedded_database(self) -> bool:
+        """True when the service keeps a PostgreSQL of its own under `var_dir`."""
+        return self.database_url is None
+
+    @property
+    def embedded_broker(self) -> bool:
+        """True when one `manage.py serve` does everything, without RabbitMQ."""
+        return self.rabbitmq_url is None
+
+
+def fault_line(fault: ErrorDetails) -> str:
+    """One line for a person: the variable, what is wrong with it, how to mend it."""
+    field = str(fault["loc"][0])
+    given, about = fault["input"], Environment.model_fields[field]
+    wrong = fault["msg"].removeprefix("Value error, ")
+    shown = f" (it is {str(given)[:80]!r})" if _may_be_shown(field, given) else ""
+    return f"{field.upper()}: {wrong}{shown}. Fix: {about.description}"
+
+
+def _may_be_shown(field: str, given: object) -> bool:
+    secret = f"{field}_file" in Environment.model_fields
+    return given is not None and not secret
+
+
+def refuse(*lines: str) -> NoReturn:
+    """Ends the process with status 78, one line on stderr for each fault."""
+    sys.stderr.writelines(f"{line}\n" for line in lines)
+    raise SystemExit(EXIT_CONFIG)
+
+
+def load() -> Environment:
+    """The settings, read once at start; a wrong one ends the process (see `refuse`).
+
+    ENV_FILE names another file than `.env`, or none when it is empty.
+    """
+    file = os.environ.get("ENV_FILE", str(BASE_DIR / ".env"))
+    try:
+        return Environment(_env_file=file or None)
+    except ValidationError as error:
+        refuse(*map(fault_line, error.errors(include_url=False)))
