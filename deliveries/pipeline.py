@@ -171,7 +171,7 @@ class Pipeline:
         work.attempts += trouble.burns_attempt
         backoff = self._retries.trouble
         if trouble.burns_attempt and backoff.exhausted(work.attempts):
-            reason = f"Given up after {work.attempts} attempts. {trouble.reason}"
+            reason = _given_up(work.attempts, trouble.reason)
             changes: list[Change] = [_attempted(work, "failed", trouble), _dead_letter(work, reason)]
             await self._write_down(work, Status.FAILED, "exhausted", reason, changes)
             return
@@ -210,8 +210,13 @@ def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
     if any(d.status == Status.SENT for d in deliveries):
         return Status.SENT, "", ""
     worst = next((d for d in deliveries if d.exhausted), deliveries[0])
-    code = "exhausted" if worst.exhausted else worst.error_code
-    return worst.status, code, worst.error_message
+    if worst.exhausted:
+        return worst.status, "exhausted", _given_up(worst.attempts, worst.error_message)
+    return worst.status, worst.error_code, worst.error_message
+
+
+def _given_up(attempts: int, reason: str) -> str:
+    return f"Given up after {attempts} attempts. The last of them: {reason}"
 
 
 def _expired(work: Work) -> str:

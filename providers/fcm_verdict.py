@@ -186,7 +186,7 @@ TABLE = (
     Row(429, "QUOTA_EXCEEDED", _DeviceQuota, "Too many pushes to this device; FCM asks to wait."),
     Row(429, None, _ProjectQuota, "The project's sends per minute are used up; FCM asks to wait."),
     Row(408, None, RetryLater, "FCM gave up waiting for the request."),
-    Row(5, None, ServerTrouble, "FCM is in trouble (HTTP {http}). The push is tried again."),
+    Row(5, None, ServerTrouble, "FCM is in trouble (HTTP {http})."),
     Row(3, None, CredentialTrouble,
         "FCM_ENDPOINT redirects (HTTP {http}), which is never followed. Correct it."),
     Row(0, None, Rejected, "FCM refused {fields} (HTTP {http}). " + _MEND),

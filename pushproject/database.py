@@ -8,6 +8,11 @@ from pushproject.embedded.cluster import SUPERUSER, Cluster, find_binaries
 from pushproject.environment import refuse
 
 
+#: Seconds to connect, and milliseconds until silence counts as a broken connection: a database that is unreachable
+#: without refusing would otherwise hold everybody for minutes.
+PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
+
+
 def embedded(var_dir: Path) -> dict[str, Any]:
     """Django's DATABASES entry for the server that we keep under `var_dir`.
 
@@ -32,7 +37,7 @@ def embedded(var_dir: Path) -> dict[str, Any]:
 def from_url(url: str) -> dict[str, Any]:
     """Django's DATABASES entry for a PostgreSQL address, also SQLAlchemy's `postgresql+asyncpg://`."""
     parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
+    options = PATIENCE | dict(parse_qsl(parts.query))
     if "ssl" in options:  # asyncpg's word for libpq's sslmode
         options["sslmode"] = options.pop("ssl")
     return {

@@ -88,9 +88,7 @@ class Environment(BaseSettings):
         200, "Unacknowledged messages per consumer; under 50 the batches suffer.", (1, 65535)
     )
 
-    upstream_profile: Literal["spec", "ancestor", "dns-core"] = setting(
-        "spec", "How the services around us speak: spec, ancestor or dns-core."
-    )
+    upstream_profile: Literal["spec"] = setting("spec", "How the services around us speak: spec.")
     user_service_url: HttpUrl = setting(SANDBOX, "Base address of the user service. The default is the sandbox's.")
     template_service_url: HttpUrl = setting(
         SANDBOX, "Base address of the template service. The default is the sandbox's."
