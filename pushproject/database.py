@@ -7,7 +7,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pushproject.embedded.cluster import SUPERUSER, Cluster, find_binaries
 from pushproject.environment import refuse
 
-
 #: Seconds to connect, and milliseconds until silence counts as a broken connection: a database that is unreachable
 #: without refusing would otherwise hold everybody for minutes.
 PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
