@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 #: A waiting thread is woken up for so many places at once: one by one, it would be switched to for each notification.
@@ -18,13 +19,16 @@ class Places:
         self.count = count
         self._free = count
         self._closed = False
+        self._needed = math.inf
         self._changed = threading.Condition()
 
     def take(self, wanted: int) -> int:
         """Waits until it is worth it, takes up to `wanted` places and returns how many; 0 once closed."""
         enough = min(wanted, self.count, WORTH_WAKING)
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._free >= enough)
+            while not self._closed and self._free < enough:
+                self._needed = min(self._needed, enough)
+                self._changed.wait()
             return 0 if self._closed else self._take(wanted)
 
     def take_up_to(self, wanted: int) -> int:
@@ -35,7 +39,8 @@ class Places:
     def give_back(self, places: int = 1) -> None:
         with self._changed:
             self._free += places
-            if self._free >= min(WORTH_WAKING, self.count):
+            if self._free >= self._needed:
+                self._needed = math.inf  # whoever still lacks some says so again
                 self._changed.notify_all()
 
     def close(self) -> None:

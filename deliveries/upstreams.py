@@ -15,9 +15,6 @@ from providers.http import Answer, HttpClient, HttpFault
 TIMEOUT = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 
-#: What a header may hold as it is; anything else in a correlation id travels percent-encoded.
-PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
-
 #: Statuses that say "not now" or "not you": the request may be right all the same.
 RETRYABLE = frozenset({401, 403, 408, 425, 429})
 
@@ -56,7 +53,7 @@ class Upstream:
             answer = await self._http.request(
                 method,
                 self._base_url + path,
-                headers={"X-Correlation-ID": quote(correlation_id, safe=PRINTABLE), "Content-Type": "application/json"},
+                headers={"X-Correlation-ID": _header(correlation_id), "Content-Type": "application/json"},
                 body=None if document is None else orjson.dumps(document),
                 timeout=TIMEOUT,
                 max_bytes=MAX_ANSWER_BYTES,
@@ -96,6 +93,11 @@ class Upstream:
             burns_attempt=after is None,
             http_status=http_status,
         )
+
+
+def _header(text: str) -> str:
+    """A text that the contract has let in, as a header can carry it: what is not ASCII travels percent-encoded."""
+    return text if text.isascii() else quote(text)
 
 
 def _reason(document: object) -> str | None:

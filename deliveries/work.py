@@ -56,10 +56,10 @@ class Work:
     ended_at: datetime | None = None
     report_attempts: int = 0
     stage: str = ""  # the step it is in, for its history
+    id: str = field(init=False)
 
-    @property
-    def id(self) -> str:
-        return self.request.notification_id
+    def __post_init__(self) -> None:
+        self.id = self.request.notification_id
 
     @property
     def ended(self) -> bool:

@@ -96,6 +96,7 @@ class Breaker(CircuitBreakerListener):
         )
         self._era = 0
         self._probe: Ticket | None = None
+        self._failing = False
         self._opened_at = 0.0
 
     @property
@@ -128,8 +129,12 @@ class Breaker(CircuitBreakerListener):
         """Reports the outcome of a call, if it began in the present state; a Ticket calls it."""
         if self._probe is ticket:
             self._probe = None
-        if outcome is not None and ticket.era == self._era:
-            self._circuit.call(outcome)
+        if outcome is None or ticket.era != self._era:
+            return
+        if outcome is _succeed and not self._failing:
+            return  # it would reset a counter that stands at zero
+        self._failing = outcome is not _succeed
+        self._circuit.call(outcome)
 
     def snapshot(self) -> dict[str, Any]:
         """For health and metrics."""

@@ -16,7 +16,8 @@ SETTLE = """
 UPDATE notifications n
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, attempts = i.attempts,
     updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
-    next_attempt_at = least(now() + make_interval(secs => i.wait), n.expires_at),
+    next_attempt_at = CASE WHEN i.wait IS NOT NULL
+                           THEN least(now() + make_interval(secs => i.wait), n.expires_at) END,
     worker_id = CASE WHEN i.wait IS NULL THEN n.worker_id END
 FROM json_to_recordset(%(rows)s::json) AS i(
     notification_id text, fence int, status text, error_code text, error_message text, attempts int, wait float8)
