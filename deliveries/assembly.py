@@ -68,6 +68,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             sender,
             reporter,
             retries,
+            alive,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         (users, templates, gateway),

@@ -10,6 +10,7 @@ from typing import Any
 
 from deliveries.broker import NotPublished
 from deliveries.ledger import Writer
+from deliveries.ledger.faults import describe
 from deliveries.ledger.mail import OwedCopies, OwedReports, PaidCopy, PaidReport
 from deliveries.outcomes import TryAgain
 from deliveries.reporting import Reporter
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 #: Publishes a body with a reason and headers to the failed queue; raises when that is not confirmed.
 Publish = Callable[[bytes, str, dict[str, Any]], None]
 
+TICK = 1.0
 COPY_RETRY_WAIT = 30.0
 
 
@@ -41,13 +43,26 @@ class DeadLetterOffice:
         self._publish = publish
         self._executor = executor
 
+    async def run(self) -> None:
+        """Pays until cancelled, on a clock of its own: a slow gateway or RabbitMQ must not hold up the dispatcher."""
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                await self.tick()
+            except Exception as error:  # noqa: BLE001 - the next round may go better
+                logger.error("Dead letters could not be attended to: %s", describe(error))  # noqa: TRY400
+
     async def tick(self) -> None:
         """One round over what is due now."""
-        [reports], [copies] = await asyncio.gather(self._writer.write(OwedReports()), self._writer.write(OwedCopies()))
-        for letter in reports:
-            await self._writer.write(await self._report(letter))
+        [reports] = await self._writer.write(OwedReports())
+        if reports:
+            await self._writer.write(*await asyncio.gather(*map(self._report, reports)))
+        [copies] = await self._writer.write(OwedCopies())
         for letter in copies:
-            await self._writer.write(await self._copy(letter))
+            paid = await self._copy(letter)
+            await self._writer.write(paid)
+            if paid.wait is not None:
+                break  # RabbitMQ is away, for the others too: they come again
 
     async def _report(self, letter: dict[str, Any]) -> PaidReport:
         try:

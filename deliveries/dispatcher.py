@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
-import psycopg
-
-from deliveries.dead_letters import DeadLetterOffice
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Claim, ClaimOrphans, Forgotten, Writer
+from deliveries.ledger.faults import describe
 from deliveries.places import Places
 from deliveries.work import Work
 
@@ -30,15 +28,13 @@ class Dispatcher:
         writer: Writer,
         places: Places,
         heartbeat: Heartbeat,
-        dead_letters: DeadLetterOffice,
         start: Callable[[list[Work]], None],
-        held: Callable[[], Collection[str]],
+        held: Callable[[], frozenset[str]],
         lease: float,
     ) -> None:
         self._writer = writer
         self._places = places
         self._heartbeat = heartbeat
-        self._dead_letters = dead_letters
         self._start = start
         self._held = held
         self._lease = lease
@@ -50,8 +46,8 @@ class Dispatcher:
             await asyncio.sleep(TICK)
             try:
                 await self.tick()
-            except psycopg.Error:
-                logger.exception("The dispatcher could not do its round")
+            except Exception as error:  # noqa: BLE001 - the next round may go better
+                logger.error("The dispatcher could not do its round: %s", describe(error))  # noqa: TRY400
 
     async def tick(self) -> None:
         """One round. Does nothing while this worker's heartbeat is late."""
@@ -62,11 +58,13 @@ class Dispatcher:
         if self._heartbeat.steady_for > self._lease:
             await self._claim(ClaimOrphans)
             await self._sweep()
-        await self._dead_letters.tick()
 
     async def claim(self, ids: list[str]) -> None:
         """Takes up these notifications if they are due: somebody has just put them there."""
-        await self._claim(lambda limit: Claim(limit, ids))
+        try:
+            await self._claim(lambda limit: Claim(limit, ids))
+        except Exception as error:  # noqa: BLE001 - a wake-up is a hint, the next round finds the rows
+            logger.error("A wake-up could not be followed: %s", describe(error))  # noqa: TRY400
 
     async def _claim(self, kind: Callable[[int], Claim | ClaimOrphans]) -> int:
         """Claims as many as there are places for, starts them, and returns how many those were."""
@@ -85,6 +83,6 @@ class Dispatcher:
         if now - self._swept_at < self._lease:
             return
         self._swept_at = now
-        [forgotten] = await self._writer.write(Forgotten(frozenset(self._held())))
+        [forgotten] = await self._writer.write(Forgotten(self._held()))
         if forgotten:
             logger.warning("Put down %d notifications that this worker held without working on them", forgotten)

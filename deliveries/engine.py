@@ -25,8 +25,9 @@ from django.conf import settings
 from deliveries.assembly import Assembly, assemble
 from deliveries.dead_letters import Publish
 from deliveries.dispatcher import Dispatcher
+from deliveries.flights import Flights
 from deliveries.heartbeat import Heartbeat
-from deliveries.ledger import Accept, Accepted, DeadLettered, ReleaseWorker, Writer
+from deliveries.ledger import Accept, DeadLettered, ReleaseWorker, Writer
 from deliveries.ledger.change import Change, Hand
 from deliveries.ledger.connection import connect, conninfo
 from deliveries.places import Places
@@ -35,6 +36,7 @@ from deliveries.work import Work
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT = 60.0
+STOP_TIMEOUT = 5.0
 
 #: Notifications leave hardly any cycles behind, but thousands of objects live while they are in flight. At Python's
 #: default of 700 the collector took a sixth of a worker's time, looking through them again and again.
@@ -52,11 +54,11 @@ class Engine:
         self._publish = publish
         self._hand = Hand(self.worker_id, settings.PUSH.delivery_lease)
         self._writer = Writer(partial(connect, self._conninfo), self._hand)
-        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._flights = Flights(self.places)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._assembly: Assembly | None = None
         self._dispatcher: Dispatcher | None = None
-        self._ready: threading.Event = threading.Event()
+        self._ready = threading.Event()
         self._stop: asyncio.Event
         self._parent = os.getppid()
         self._threads = [
@@ -83,52 +85,54 @@ class Engine:
         Waits for a place before it commits, and for places before it starts. Raises psycopg.Error when the ledger
         refuses something.
         """
-        self.places.give_back(self.places.take(1))
+        if not self.places.take(1):
+            raise RuntimeError("The engine is stopping and accepts nothing more: the batch goes back.")
+        self.places.give_back()
         units: list[list[Change]] = [[accept] for accept in accepts]
         units += [[letter] for letter in dead_letters]
-        results = self._writer.write_from_thread(*units)
+        results, refusal = self._writer.write_from_thread(*units)
         arrived = time.monotonic()
-        works = [
-            _fresh(accept, result, arrived)
-            for accept, [result] in zip(accepts, results, strict=False)
-            if result is not None
-        ]
-        while works and (places := self.places.take(len(works))):  # no places: the drain hands these back
-            self._call_soon(self._start, works[:places])
-            works = works[places:]
+        self._flights.queue(
+            [
+                Work(accept.request, result.fence, accept.high_priority, arrived + result.expires_in)
+                for accept, [result] in zip(accepts, results, strict=False)
+                if result is not None
+            ],
+            partial(self._call_soon, self._begin),
+        )
+        if refusal is not None:
+            raise refusal
 
     def resume(self, ids: list[str]) -> None:
         """Takes up rows that somebody has just made due, without waiting for the dispatcher's next round."""
+        assert self._loop is not None
         assert self._dispatcher is not None
-        self._call(self._dispatcher.claim(ids))
+        asyncio.run_coroutine_threadsafe(self._dispatcher.claim(ids), self._loop)
+
+    def stop_accepting(self) -> None:
+        """Takes nothing more up; threads that wait for places return."""
+        self.places.close()
 
     def drain(self, grace: float) -> None:
         """Finishes what is in flight within `grace` seconds, hands back the rest, and ends all threads."""
-        self.places.close()
-        loop = self._loop
-        if loop is None:
+        self.stop_accepting()
+        if self._loop is None:
             return
-        deadline = time.monotonic() + grace
-        while self._flights and time.monotonic() < deadline:
-            time.sleep(0.02)
-        loop.call_soon_threadsafe(self._stop.set)
-        self._threads[1].join(grace + 5)
-        [[handed_back]] = self._writer.write_from_thread([ReleaseWorker()])
-        self._writer.stop()
-        self._threads[0].join(5)
-        logger.info("Engine stopped", extra={"handed_back": handed_back})
+        self._flights.wait(grace)
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._threads[1].join(STOP_TIMEOUT)
+        handed_back = self._writer.finish(ReleaseWorker(), STOP_TIMEOUT)
+        if handed_back is None:
+            logger.error("The database is away: what was in flight is taken up when this worker's lease is over")
+        else:
+            logger.info("Engine stopped", extra={"handed_back": handed_back})
 
     def _thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
             try:
                 run()
-            except BaseException:
-                logger.critical(
-                    "The %s thread died; ending the process so that it is started anew",
-                    name,
-                    exc_info=True,
-                )
-                os._exit(EXIT_SOFTWARE)
+            except BaseException as error:  # noqa: BLE001 - nothing may end a thread silently
+                _give_up(f"The {name} thread", error)
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
@@ -146,23 +150,31 @@ class Engine:
             self._writer,
             self.places,
             heartbeat,
-            assembly.dead_letters,
-            self._start,
-            self._flights.keys,
+            self._begin,
+            self._flights.held,
             self._hand.lease,
         )
         await heartbeat.start()
-        clocks = [asyncio.create_task(clock) for clock in (heartbeat.run(), self._dispatcher.run(), self._watch())]
+        clocks = [
+            self._clock(run)
+            for run in (self._dispatcher.run(), assembly.dead_letters.run(), heartbeat.run(), self._watch())
+        ]
         self._ready.set()
         await self._stop.wait()
-        for task in [clocks[1], *self._flights.values()]:
-            task.cancel()
-        await asyncio.gather(clocks[1], *self._flights.values(), return_exceptions=True)
-        for task in clocks:
-            task.cancel()
+        for clock in clocks[:2]:
+            clock.cancel()
+        await self._flights.cancel()
+        for clock in clocks:
+            clock.cancel()
         await heartbeat.stop()
         await assembly.close()
-        executor.shutdown()
+        executor.shutdown(wait=False)
+
+    def _clock(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs for as long as the engine does; when it ends before that, so does the process."""
+        task = asyncio.create_task(run)
+        task.add_done_callback(lambda task: None if task.cancelled() else _give_up(str(run), task.exception()))
+        return task
 
     async def _watch(self) -> None:
         """A worker whose master was killed would go on for ever, unsupervised: it leaves in good order instead."""
@@ -175,30 +187,16 @@ class Engine:
         assert self._assembly is not None
         return len(self._flights), self._assembly.health()
 
-    def _start(self, works: list[Work]) -> None:
-        """Starts a coroutine for each, on the loop; its place is given back when it ends."""
+    def _begin(self, works: list[Work]) -> None:
         assert self._assembly is not None
-        for work in works:
-            task = asyncio.create_task(self._assembly.pipeline.carry(work))
-            self._flights[work.id] = task
-            task.add_done_callback(lambda task, id=work.id: self._landed(id, task))  # type: ignore[misc]
-
-    def _landed(self, id: str, task: asyncio.Task[None]) -> None:
-        self.places.give_back()
-        if self._flights.get(id) is task:
-            del self._flights[id]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("Notification %s could not be carried on; it is taken up again", id, exc_info=error)
+        self._flights.begin(works, self._assembly.pipeline.carry)
 
     def _call_soon(self, call: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(call, *arguments)
 
-    def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        assert self._loop is not None
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-
-def _fresh(accept: Accept, accepted: Accepted, arrived: float) -> Work:
-    expires_at = arrived + accepted.expires_in
-    return Work(accept.request, accepted.fence, accept.high_priority, expires_at)
+def _give_up(what: str, error: BaseException | None) -> None:
+    """Without one of its parts a worker would look alive and do nothing: better that a supervisor starts it anew."""
+    logger.critical("%s has stopped: ending the process so that it is started anew", what, exc_info=error)
+    os._exit(EXIT_SOFTWARE)

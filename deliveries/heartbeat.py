@@ -14,6 +14,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from deliveries.ledger.change import Hand
+from deliveries.ledger.faults import describe
 
 logger = logging.getLogger(__name__)
 
@@ -52,22 +53,26 @@ class Heartbeat:
         return time.monotonic() - self._since if self.alive() else 0.0
 
     async def start(self) -> None:
-        """Beats for the first time. Raises psycopg.Error when the database is not there."""
-        await self._beat()
+        """Beats for the first time, as soon as the database is there."""
+        while not await self._try():  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(1)
 
     async def run(self) -> None:
-        """Beats until cancelled; while the database is away it goes on trying."""
+        """Beats until cancelled; after a beat that failed, the next comes sooner."""
+        pause = self._hand.lease / 5
         while True:
-            await asyncio.sleep(self._hand.lease / 5)
-            try:
-                async with asyncio.timeout(self._hand.lease / 2):
-                    await self._beat()
-            except (psycopg.Error, TimeoutError) as error:
-                await self._drop()
-                logger.warning(
-                    "The heartbeat did not reach the database: %s",
-                    str(error).strip() or "timed out",
-                )
+            await asyncio.sleep(pause)
+            pause = self._hand.lease / (5 if await self._try() else 20)
+
+    async def _try(self) -> bool:
+        try:
+            async with asyncio.timeout(self._hand.lease / 5):
+                await self._beat()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next beat may go better
+            logger.warning("The heartbeat did not reach the database: %s", describe(error))
+            await self._drop()
+            return False
+        return True
 
     async def stop(self) -> None:
         await self._drop()

@@ -33,6 +33,11 @@ class EngineMiddleware(Middleware):
             raise SystemExit(EXIT_CONFIG) from error
         EngineMiddleware.running = engine
 
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        """Lets go of the threads that wait for places; Dramatiq joins them before anything else."""
+        if EngineMiddleware.running is not None:
+            EngineMiddleware.running.stop_accepting()
+
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Drains it: before this hook the worker's threads still accept."""
         engine, EngineMiddleware.running = EngineMiddleware.running, None

@@ -123,6 +123,7 @@ class PushDelivery(models.Model):
     unknown_count = models.IntegerField(
         db_default=0, help_text="sends whose outcome nobody knows: each may have reached the device"
     )
+    exhausted = models.BooleanField(db_default=False, help_text="failed because its attempts were used up")
     send_token = models.BigIntegerField(null=True, blank=True, help_text="names the send in progress")
     next_attempt_at = _moment()
 
@@ -159,6 +160,7 @@ class PushAttempt(models.Model):
     http_status = models.IntegerField(null=True, blank=True)
     retry_after = models.FloatField(null=True, blank=True, help_text="seconds until the next attempt")
     duration_ms = models.FloatField(null=True, blank=True)
+    token = models.BigIntegerField(unique=True, null=True, editable=False, help_text="recognises our own insert")
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -15,11 +15,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+import psycopg
+
 from deliveries import tracing
-from deliveries.ledger import Abandon, Attempted, DeadLettered, Settle, StartSends, Writer
+from deliveries.endings import attempted, dead_letter, expired, given_up, verdict
+from deliveries.ledger import Abandon, Settle, StartSends, Writer
 from deliveries.ledger.change import Change
+from deliveries.ledger.faults import describe
 from deliveries.models import Status
 from deliveries.outcomes import Ended, LostOwnership, TryAgain
 from deliveries.recipients import Recipients
@@ -43,6 +48,7 @@ class Pipeline:
         sender: Sender,
         reporter: Reporter,
         retries: RetryPolicy,
+        alive: Callable[[], bool],
     ) -> None:
         self._writer = writer
         self._recipients = recipients
@@ -50,6 +56,7 @@ class Pipeline:
         self._sender = sender
         self._reporter = reporter
         self._retries = retries
+        self._alive = alive
 
     async def carry(self, work: Work) -> None:
         """Takes the notification as far as it goes now. Returns when it is reported, put down, or no longer ours."""
@@ -57,15 +64,29 @@ class Pipeline:
         try:
             if not work.ended:
                 await self._deliver(work)
-            if work.ended:
+            if work.ended and self._alive():  # when late, another may be reporting it: left to the dispatchers
+                work.stage = "report"
                 await self._writer.write(await self._reporter.report(work))
         except LostOwnership:
             logger.warning("Another worker has this notification now, or the heartbeat is late: left alone")
 
     async def _deliver(self, work: Work) -> None:
         try:
-            if work.time_left <= 0:
-                raise Ended(Status.EXPIRED, "expired", _expired(work))
+            await self._advance(work)
+        except LostOwnership:
+            raise
+        except Exception as bug:
+            logger.error(  # noqa: TRY400 - the traceback of a database error stays out
+                "A step failed for a reason that we did not think of: %s", describe(bug), exc_info=_trace(bug)
+            )
+            reason = f"An error of ours: {type(bug).__name__}. The log says more."
+            await self._put_off(work, TryAgain("internal_error", reason))
+
+    async def _advance(self, work: Work) -> None:
+        """One round: as far as settling it. Raises LostOwnership."""
+        try:
+            if work.time_left <= 0 and work.unfinished:
+                raise Ended(Status.EXPIRED, "expired", expired(work))
             started = await self._start(work)
             landings = await self._send(work, started)
             await self._settle(work, landings)
@@ -84,6 +105,7 @@ class Pipeline:
             due = work.deliveries
         if not due:
             return []
+        work.stage = "send"
         [ids] = await self._writer.write(claim)
         started = [delivery for delivery in due if delivery.begin(ids)]
         if not started:
@@ -91,21 +113,13 @@ class Pipeline:
         return started
 
     async def _prepared(self, work: Work) -> StartSends:
+        """Looks up and renders. Raises Ended or TryAgain."""
         work.stage = "resolve"
-        try:
-            devices = await self._recipients.devices_of(work.request)
-            resolved = time.monotonic()
-            work.stage = "render"
-            content = await self._renderer.render(work.request)
-            rendered = time.monotonic()
-        except (Ended, TryAgain):
-            raise
-        except Exception as bug:
-            logger.exception("A step failed for a reason that we did not think of")
-            raise TryAgain(
-                "internal_error",
-                f"An error of ours: {type(bug).__name__}. The log has the traceback.",
-            ) from bug
+        devices = await self._recipients.devices_of(work.request)
+        resolved = time.monotonic()
+        work.stage = "render"
+        content = await self._renderer.render(work.request)
+        rendered = time.monotonic()
         data = payload_data(work.request)
         work.deliveries = [
             Delivery(
@@ -134,8 +148,11 @@ class Pipeline:
 
         if in_the_air == 1:
             return await send(deliveries[0])
-        landings = await asyncio.gather(*(send(delivery) for delivery in deliveries))
-        return [change for landing in landings for change in landing]
+        landings = await asyncio.gather(*map(send, deliveries), return_exceptions=True)
+        for failure in landings:  # only now: the other sends are this coroutine's to the end
+            if isinstance(failure, BaseException):
+                raise failure
+        return [change for landing in landings if isinstance(landing, list) for change in landing]
 
     async def _settle(self, work: Work, landings: list[Change]) -> None:
         """Commits what became of the notification by what became of its deliveries."""
@@ -147,7 +164,7 @@ class Pipeline:
             return
         status, code, reason = verdict(work.deliveries)
         if code == "exhausted":
-            landings = [*landings, _dead_letter(work, reason)]
+            landings = [*landings, dead_letter(work, reason)]
         await self._write_down(work, status, code, reason, landings)
 
     async def _end(self, work: Work, end: Ended) -> None:
@@ -171,13 +188,13 @@ class Pipeline:
         work.attempts += trouble.burns_attempt
         backoff = self._retries.trouble
         if trouble.burns_attempt and backoff.exhausted(work.attempts):
-            reason = _given_up(work.attempts, trouble.reason)
-            changes: list[Change] = [_attempted(work, "failed", trouble), _dead_letter(work, reason)]
+            reason = given_up(work.attempts, trouble.reason)
+            changes: list[Change] = [attempted(work, "failed", trouble), dead_letter(work, reason)]
             await self._write_down(work, Status.FAILED, "exhausted", reason, changes)
             return
         wait = trouble.retry_after if trouble.retry_after is not None else backoff.wait(work.attempts)
         outcome = "retry" if trouble.burns_attempt else "waiting"
-        changes = [_attempted(work, outcome, trouble, wait)]
+        changes = [attempted(work, outcome, trouble, wait)]
         await self._write_down(work, Status.PENDING, trouble.code, trouble.reason, changes, wait=wait)
 
     async def _write_down(
@@ -205,38 +222,6 @@ class Pipeline:
         )
 
 
-def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
-    """How a notification ended, by its deliveries: status, error code and reason. Sent when any of them is."""
-    if any(d.status == Status.SENT for d in deliveries):
-        return Status.SENT, "", ""
-    worst = next((d for d in deliveries if d.exhausted), deliveries[0])
-    if worst.exhausted:
-        return worst.status, "exhausted", _given_up(worst.attempts, worst.error_message)
-    return worst.status, worst.error_code, worst.error_message
-
-
-def _given_up(attempts: int, reason: str) -> str:
-    return f"Given up after {attempts} attempts. The last of them: {reason}"
-
-
-def _expired(work: Work) -> str:
-    if work.error_message:
-        return f"Its time was up before it could be sent. Until then: {work.error_message}"
-    return "Its time was up before it could be sent."
-
-
-def _attempted(work: Work, outcome: str, trouble: TryAgain, wait: float | None = None) -> Attempted:
-    return Attempted(work.id, work.stage, outcome, trouble.code, trouble.reason, None, trouble.http_status, wait)
-
-
-def _dead_letter(work: Work, reason: str) -> DeadLettered:
-    body = work.request.as_json()
-    return DeadLettered(
-        body,
-        "exhausted",
-        [reason],
-        work.id,
-        work.request.correlation_id,
-        fence=work.fence,
-        copy_owed=True,
-    )
+def _trace(error: Exception) -> Exception | None:
+    """What may be logged with a traceback: psycopg's text may quote a row, device token and all."""
+    return None if isinstance(error, psycopg.Error) else error

@@ -32,9 +32,9 @@ class Places:
             return 0 if self._closed else self._take(wanted)
 
     def take_up_to(self, wanted: int) -> int:
-        """Takes as many places as are free now, at most `wanted`, without waiting; returns how many."""
+        """Takes as many places as are free now, at most `wanted`, without waiting; returns how many, 0 once closed."""
         with self._changed:
-            return self._take(wanted)
+            return 0 if self._closed else self._take(wanted)
 
     def give_back(self, places: int = 1) -> None:
         with self._changed:
@@ -44,7 +44,7 @@ class Places:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Lets nobody wait any longer."""
+        """Gives out no more places, and lets nobody wait any longer."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

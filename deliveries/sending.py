@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 
 from deliveries.ledger import Attempted, Landed
 from deliveries.ledger.change import Change
 from deliveries.models import Status
-from deliveries.outcomes import LostOwnership
 from deliveries.retries import RetryPolicy
 from deliveries.work import Delivery, Work
 from providers.base import Provider, PushMessage
@@ -31,9 +31,11 @@ class Sender:
         return self._provider.name
 
     async def send(self, work: Work, delivery: Delivery) -> list[Change]:
-        """Sends it, sets its new state, and returns the changes that the ledger must hear of. Raises LostOwnership."""
-        if not self._alive():
-            raise LostOwnership
+        """Sends it, sets its new state, and returns the changes that the ledger must hear of."""
+        assert delivery.id is not None
+        if not self._alive():  # others may take it over any moment: nothing was sent, so it is simply due again
+            delivery.status, delivery.due_in = Status.PENDING, 0.0
+            return [Landed(delivery.id, delivery.send_token, Status.PENDING, burnt=0, wait=0.0)]
         started = time.monotonic()
         try:
             receipt = await self._provider.send(_message(work, delivery))
@@ -43,7 +45,6 @@ class Sender:
             logger.exception("A send failed for a reason that we did not think of")
             unknown = UnknownOutcome("internal_error", f"An error of ours: {type(bug).__name__}. The log says more.")
             return self._failed(work, delivery, unknown, time.monotonic() - started)
-        assert delivery.id is not None
         delivery.status = Status.SENT
         return [Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)]
 
@@ -62,6 +63,7 @@ class Sender:
             error_message=delivery.error_message,
             burnt=int(error.burns_attempt),
             unknown=int(error.outcome_unknown),
+            exhausted=delivery.exhausted,
             wait=wait,
         )
         outcome = (
@@ -98,7 +100,7 @@ class Sender:
             delivery.exhausted = True
             return None
         if error.retry_after is not None:
-            return error.retry_after
+            return error.retry_after * (1 + 0.1 * random.random())  # noqa: S311 - not all at the same instant
         if error.first_wait is not None:
             backoff = self._retries.from_first_wait(error.first_wait)
         return backoff.wait(delivery.attempts)

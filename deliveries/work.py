@@ -66,6 +66,11 @@ class Work:
         return self.status in ENDS
 
     @property
+    def unfinished(self) -> bool:
+        """Whether there is still something to send, or it is not known yet."""
+        return not self.deliveries or any(delivery.status == Status.PENDING for delivery in self.deliveries)
+
+    @property
     def time_left(self) -> float:
         """Seconds until it expires; negative afterwards."""
         return self.expires_at - time.monotonic()

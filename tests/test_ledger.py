@@ -60,10 +60,14 @@ class Hands:
         self.beat(ago=LEASE + 1)
 
     def write(self, *changes):
-        return self._writer.write_from_thread(changes)[0]
+        [results] = self.write_units(changes)
+        return results
 
     def write_units(self, *units):
-        return self._writer.write_from_thread(*units)
+        results, refusal = self._writer.write_from_thread(*units)
+        if refusal is not None:
+            raise refusal
+        return results
 
     def accept(self, *ids: str, **more):
         units = [[accept(id, **more)] for id in ids]

@@ -1,8 +1,8 @@
 """The ledger: the only code that writes a notification's rows, in set-based statements, by a group-committing writer.
 
 A change is a small dataclass; the writer takes all changes of one kind that have gathered and hands them to the kind's
-`apply`, which answers one result per change. Every change may be applied twice with the effect of once: its answer can
-be lost with the connection.
+`apply`, which answers one result per change. Every change may be applied twice with the effect of once, for its
+answer can be lost with the connection; only the count of a dead letter may then be one too high.
 """
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered

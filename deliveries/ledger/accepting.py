@@ -141,7 +141,7 @@ class DeadLettered:
         }
 
 
-# The gateway hears of an id once: from its notification if there is one, else from its first dead letter.
+# The gateway hears of an id from its notification if there is one already, else from its first dead letter only.
 DEAD_LETTER = """
 INSERT INTO dead_letters (
     body_hash, body, size, code, reasons, notification_id, correlation_id, copy_due_at, report_due_at)

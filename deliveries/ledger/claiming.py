@@ -41,15 +41,15 @@ WITH taken AS (
 )
 {_TAKE}"""
 
-# What a dead worker was sending may have arrived or not: it is counted, written down, and the notification's own policy
-# decides whether it is sent again.
+# What is still `sending` when somebody else takes it over may have arrived or not: it is counted, written down, and
+# the notification's own policy decides whether it is sent again.
 COUNT_UNKNOWN = """
 WITH unknown AS (
     UPDATE push_deliveries d
     SET unknown_count = d.unknown_count + 1, next_attempt_at = NULL, updated_at = now(),
         status = CASE WHEN n.at_most_once THEN 'failed' ELSE 'pending' END,
         error_code = 'unknown_outcome',
-        error_message = 'The worker died while sending; the push may have arrived or not.'
+        error_message = 'Its worker stopped before it knew the outcome; the push may have arrived or not.'
     FROM notifications n
     WHERE d.notification_id = ANY(%(ids)s) AND d.status = 'sending' AND n.notification_id = d.notification_id
     RETURNING d.notification_id, d.id, d.error_code, d.error_message
@@ -66,7 +66,7 @@ FROM notifications WHERE notification_id = ANY(%(ids)s)
 
 LOAD_DELIVERIES = """
 SELECT id, notification_id, user_id, device_token, platform, title, body, provider, status, attempts, error_code,
-       error_message, coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data
+       error_message, exhausted, coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data
 FROM push_deliveries WHERE notification_id = ANY(%(ids)s) ORDER BY id
 """
 
@@ -77,9 +77,10 @@ def _taken(cursor: Cursor[Any], statement: str, parameters: dict[str, Any]) -> l
 
 
 def _load(cursor: Cursor[Any], ids: list[str]) -> list[Work]:
-    """The claimed notifications with their deliveries, as they stand in the ledger now."""
+    """Counts what is unknown about the claimed notifications; returns them with their deliveries as they stand now."""
     if not ids:
         return []
+    cursor.execute(COUNT_UNKNOWN, {"ids": ids})
     with cursor.connection.cursor(row_factory=dict_row) as rows:
         works = {row["notification_id"]: _work(row) for row in rows.execute(LOAD, {"ids": ids})}
         for row in rows.execute(LOAD_DELIVERIES, {"ids": ids}):
@@ -141,21 +142,29 @@ class ClaimOrphans:
 
     def _claim(self, cursor: Cursor[Any], hand: Hand) -> list[Work]:
         ids = _taken(cursor, TAKE_ORPHANS, hand.parameters() | {"limit": self.limit})
-        if ids:
-            cursor.execute(COUNT_UNKNOWN, {"ids": ids})
         return _load(cursor, ids)
 
 
 FORGOTTEN = """
 SELECT notification_id FROM notifications
-WHERE worker_id = %(worker)s AND updated_at < now() - make_interval(secs => %(lease)s)
+WHERE worker_id = %(worker)s AND updated_at < now() - make_interval(secs => %(lease)s) FOR UPDATE
 """
+
+OWN = "SELECT notification_id FROM notifications WHERE worker_id = %(worker)s FOR UPDATE"
 
 RELEASE = """
 UPDATE notifications SET worker_id = NULL, fence = fence + 1, next_attempt_at = now(), updated_at = now(),
     status = CASE WHEN status = 'sending' THEN 'pending' ELSE status END
 WHERE worker_id = %(worker)s AND notification_id = ANY(%(ids)s)
 """
+
+
+def _release(cursor: Cursor[Any], ids: list[str], hand: Hand) -> int:
+    """Makes rows of this worker due for anybody; returns how many."""
+    if ids:
+        cursor.execute(COUNT_UNKNOWN, {"ids": ids})
+        cursor.execute(RELEASE, hand.parameters() | {"ids": ids})
+    return len(ids)
 
 
 @dataclass(slots=True)
@@ -175,10 +184,7 @@ class Forgotten:
 
     def _put_down(self, cursor: Cursor[Any], hand: Hand) -> int:
         ids = [row for row in _taken(cursor, FORGOTTEN, hand.parameters()) if row not in self.held]
-        if ids:
-            cursor.execute(COUNT_UNKNOWN, {"ids": ids})
-            cursor.execute(RELEASE, hand.parameters() | {"ids": ids})
-        return len(ids)
+        return _release(cursor, ids, hand)
 
 
 @dataclass(slots=True)

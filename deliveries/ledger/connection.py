@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import psycopg
 from django.db import connections
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
+from psycopg.types.json import set_json_loads
 
 
 def conninfo() -> str:
@@ -19,4 +21,6 @@ def conninfo() -> str:
 
 def connect(conninfo: str) -> psycopg.Connection[Any]:
     """A connection for the writer. Raises psycopg.OperationalError within seconds when the database is away."""
-    return psycopg.connect(conninfo, autocommit=True, application_name="push-writer", connect_timeout=5)
+    connection = psycopg.connect(conninfo, autocommit=True, application_name="push-writer", connect_timeout=5)
+    set_json_loads(orjson.loads, connection)  # json.loads makes integers of 1e30 that orjson cannot write again
+    return connection

@@ -1,4 +1,4 @@
-"""What is owed for dead letters: found when due, held for half a minute by pushing its time on, and paid."""
+"""What is owed for dead letters: found when due, held for two minutes by pushing its time on, and paid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deliveries.ledger.change import Hand
 FEW = 20
 
 TAKE_OWED = """
-UPDATE dead_letters SET {due} = now() + interval '30 s'
+UPDATE dead_letters SET {due} = now() + interval '2 minutes'
 WHERE id IN (SELECT id FROM dead_letters WHERE {due} <= now() ORDER BY {due} LIMIT {few} FOR UPDATE SKIP LOCKED)
 RETURNING id, notification_id, correlation_id, code, reasons, body, report_attempts
 """

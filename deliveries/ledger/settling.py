@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from psycopg import Cursor
 
-from deliveries.ledger.change import Hand, rows
+from deliveries.ledger.change import Hand, rows, token
 from deliveries.models import Status
 
 # Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time.
+# A re-run after a lost answer finds what it has itself written: the state, still at its own fence.
 SETTLE = """
+WITH input AS (
+    SELECT * FROM json_to_recordset(%(rows)s::json) AS i(
+        notification_id text, fence int, status text, error_code text, error_message text, attempts int, wait float8)
+), settled AS (
 UPDATE notifications n
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, attempts = i.attempts,
     updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
     next_attempt_at = CASE WHEN i.wait IS NOT NULL
                            THEN least(now() + make_interval(secs => i.wait), n.expires_at) END,
     worker_id = CASE WHEN i.wait IS NULL THEN n.worker_id END
-FROM json_to_recordset(%(rows)s::json) AS i(
-    notification_id text, fence int, status text, error_code text, error_message text, attempts int, wait float8)
-WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
+FROM input i
+WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s
   AND n.status IN ('pending', 'sending')
 RETURNING n.notification_id
+)
+SELECT notification_id FROM settled
+UNION
+SELECT n.notification_id FROM notifications n JOIN input i USING (notification_id, fence, status)
+WHERE n.worker_id = %(worker)s OR i.wait IS NOT NULL AND n.worker_id IS NULL
 """
 
 
@@ -58,7 +67,7 @@ SET reported_at = CASE WHEN i.wait IS NULL AND NOT i.refused THEN now() END,
     report_attempts = n.report_attempts + 1, report_error = i.error, updated_at = now(),
     next_attempt_at = now() + make_interval(secs => i.wait), worker_id = NULL
 FROM json_to_recordset(%(rows)s::json) AS i(notification_id text, fence int, error text, refused bool, wait float8)
-WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id = %(worker)s
+WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s
 """
 
 
@@ -82,10 +91,12 @@ class Reported:
 
 ATTEMPT = """
 INSERT INTO push_attempts (
-    notification_id, delivery_id, stage, outcome, error_code, error_message, http_status, retry_after, duration_ms)
+    notification_id, delivery_id, stage, outcome, error_code, error_message, http_status, retry_after, duration_ms,
+    token)
 SELECT * FROM json_to_recordset(%(rows)s::json) AS i(
     notification_id text, delivery_id bigint, stage text, outcome text, error_code text, error_message text,
-    http_status int, retry_after float8, duration_ms float8)
+    http_status int, retry_after float8, duration_ms float8, token bigint)
+ON CONFLICT (token) DO NOTHING
 """
 
 
@@ -104,6 +115,7 @@ class Attempted:
     http_status: int | None = None
     retry_after: float | None = None
     duration_ms: float | None = None
+    token: int = field(default_factory=token)
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Attempted], hand: Hand) -> list[None]:

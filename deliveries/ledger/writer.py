@@ -8,12 +8,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
 import psycopg
 
 from deliveries.ledger.change import Change, Hand
+from deliveries.ledger.faults import describe, is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +51,10 @@ class Waiter:
             else:
                 self.future.set_exception(unit.error)
 
-    def wait(self) -> None:
+    def wait(self, timeout: float | None = None) -> bool:
+        """For threads: True when all units are settled, False after `timeout` seconds."""
         assert self._event is not None
-        self._event.wait()
+        return self._event.wait(timeout)
 
 
 class Unit:
@@ -87,17 +90,27 @@ class Writer:
         assert waiter.future is not None
         return await waiter.future  # type: ignore[no-any-return]
 
-    def write_from_thread(self, *units: Sequence[Change]) -> list[list[Any]]:
-        """The same for threads outside of the loop: commits each unit and returns their results, in order."""
+    def write_from_thread(self, *units: Sequence[Change]) -> tuple[list[list[Any]], BaseException | None]:
+        """The same for threads outside of the loop: commits each unit on its own.
+
+        Returns their results in order, [None] for a refused one, and the first refusal if there was one.
+        """
         waiter = Waiter(len(units))
         waiting = [Unit(changes, waiter) for changes in units]
         if waiting:
             self._submit(waiting)
             waiter.wait()
-        for unit in waiting:
-            if unit.error is not None:
-                raise unit.error
-        return [unit.results for unit in waiting]
+        refusal = next((unit.error for unit in waiting if unit.error is not None), None)
+        return [unit.results for unit in waiting], refusal
+
+    def finish(self, last: Change, timeout: float) -> Any:
+        """Commits one last change and lets `run` return. Returns its result, None when it took longer than that."""
+        waiter = Waiter(1)
+        unit = Unit([last], waiter)
+        self._submit([unit])
+        self._stopping = True
+        self._wake.set()
+        return unit.results[0] if waiter.wait(timeout) and unit.error is None else None
 
     def stop(self) -> None:
         """Lets `run` return once everything submitted so far is committed."""
@@ -125,17 +138,21 @@ class Writer:
         while True:
             try:
                 return self._transact(units)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except Exception as error:  # noqa: BLE001 - each is told from the others below
+                if not is_passing(error):
+                    return self._without_the_refused(units, error)
                 self._reconnect_after(error)
-                if self._stopping and self._connection is None:
+                if self._stopping:
                     return _fail(units, error)
-            except Exception as error:
-                if len(units) == 1:
-                    logger.exception("A change was refused by the database")
-                    return _fail(units, error)
-                half = len(units) // 2
-                self._commit(units[:half])
-                return self._commit(units[half:])
+
+    def _without_the_refused(self, units: list[Unit], error: Exception) -> None:
+        """Halves the units until the refused one stands alone."""
+        if len(units) == 1:
+            logger.error("A change was refused by the database: %s", describe(error))
+            return _fail(units, error)
+        half = len(units) // 2
+        self._commit(units[:half])
+        return self._commit(units[half:])
 
     def _transact(self, units: list[Unit]) -> None:
         if self._connection is None:
@@ -152,9 +169,9 @@ class Writer:
                 for (_, unit, place), result in zip(entries, results, strict=True):
                     unit.results[place] = result
 
-    def _reconnect_after(self, error: psycopg.Error) -> None:
+    def _reconnect_after(self, error: Exception) -> None:
         """Drops the connection; the same units are tried again on a new one."""
-        logger.warning("The database is away, writing again in %.1f s: %s", RECONNECT_WAIT, str(error).strip())
+        logger.warning("The ledger cannot be written to, again in %.1f s: %s", RECONNECT_WAIT, describe(error))
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -164,6 +181,7 @@ class Writer:
 def _fail(units: list[Unit], error: BaseException) -> None:
     for unit in units:
         unit.error = error
+        unit.results = [None] * len(unit.changes)
 
 
 def _settle(units: list[Unit]) -> None:
@@ -174,8 +192,9 @@ def _settle(units: list[Unit]) -> None:
     for loop, settled in by_loop.items():
         if loop is None:
             _settle_all(settled)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(_settle_all, settled)
+        else:
+            with suppress(RuntimeError):  # a loop that is closed has nobody left who waits
+                loop.call_soon_threadsafe(_settle_all, settled)
 
 
 def _settle_all(units: list[Unit]) -> None:
