@@ -121,6 +121,7 @@ class Engine:
         self._flights.wait(grace)
         self._loop.call_soon_threadsafe(self._stop.set)
         self._threads[1].join(STOP_TIMEOUT)
+        self._loop = None
         handed_back = self._writer.finish(ReleaseWorker(), STOP_TIMEOUT)
         if handed_back is None:
             logger.error("The database is away: what was in flight is taken up when this worker's lease is over")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,7 @@ class Profile:
     user_path: str
     push_flags: tuple[Path, ...]
     token_fields: tuple[Path, ...]
+    device_lists: tuple[Path, ...]
     template_path: str
     template_fields: tuple[str, ...]
     title_fields: tuple[Path, ...]
@@ -51,13 +52,17 @@ class Profile:
 
 def dig(document: Mapping[str, Any], paths: tuple[Path, ...]) -> Any:
     """The first value that is there, in the order of the paths; None when there is none."""
+    return next(found(document, paths), None)
+
+
+def found(document: Mapping[str, Any], paths: tuple[Path, ...]) -> Iterator[Any]:
+    """Every value that is there, in the order of the paths."""
     for path in paths:
         value: Any = document
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
         if value is not None:
-            return value
-    return None
+            yield value
 
 
 def _spec_report(report: Report) -> dict[str, Any]:
@@ -84,6 +89,7 @@ SPEC = Profile(
     user_path="/api/v1/users/{user_id}",
     push_flags=tuple((*at, flag) for at in (("preferences",), ("preference",), ()) for flag in _FLAGS),
     token_fields=tuple((*at, field) for at in ((), ("user",), ("devices",)) for field in _TOKENS),
+    device_lists=(("devices",), ("user", "devices")),
     template_path="/api/v1/templates/render",
     template_fields=("template_id", "template_code", "variables", "language"),
     title_fields=(("title",), ("subject",), ("content", "title"), ("name",)),

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 import orjson
 
 from deliveries.outcomes import TryAgain
+from deliveries.retries import LONGEST_WAIT
 from providers.breaker import Breaker, BreakerOpen, Ticket
-from providers.http import Answer, HttpClient, HttpFault
+from providers.http import Answer, HttpClient, HttpFault, retry_after
 
-#: Seconds for a whole call to a neighbour, and the bytes of an answer that are read at all.
+#: Seconds for a request to a neighbour and its whole answer, and the bytes of it that are read at all.
 TIMEOUT = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 
-#: Statuses that say "not now" or "not you": the request may be right all the same.
-RETRYABLE = frozenset({401, 403, 408, 425, 429})
+#: Seconds to wait for a neighbour that asks us to slow down, where it does not say how long; and the least.
+DEFAULT_WAIT = 60.0
+SHORTEST_WAIT = 1.0
+
+#: Redirects that repeat a request as it was, and those that do so for a GET.
+SAME_AGAIN = frozenset({307, 308})
+GET_AGAIN = SAME_AGAIN | {301, 302}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Refusal(Exception):
@@ -38,72 +46,129 @@ class Upstream:
         self._http = http
 
     async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> dict[str, Any]:
-        """Returns the data of a good answer; raises Refusal or TryAgain."""
+        """Returns the data of a good answer, {} where it has none; raises Refusal or TryAgain."""
         try:
             ticket = self.breaker.admit()
         except BreakerOpen as held:
-            raise self._trouble("unavailable", "is failing and not called for now", after=held.retry_after) from None
+            what = "is failing and not called for now"
+            raise self._trouble("unavailable", what, after=held.retry_after, burns=False) from None
+        headers = {"X-Correlation-ID": _header(correlation_id), "Content-Type": "application/json"}
+        body = None if document is None else orjson.dumps(document)
         with ticket:
-            answer = await self._answer(ticket, method, path, correlation_id, document)
-        return self._data(answer.status, answer.body)
+            answer = await self._answer(ticket, method, self._base_url + path, headers, body)
+        return self._data(answer)
 
-    async def _answer(self, ticket: Ticket, method: str, path: str, correlation_id: str, document: Any) -> Answer:
+    async def _answer(
+        self, ticket: Ticket, method: str, url: str, headers: dict[str, str], body: bytes | None
+    ) -> Answer:
         """Returns an answer that is not a 5xx and tells the breaker how it went; raises TryAgain."""
         try:
-            answer = await self._http.request(
-                method,
-                self._base_url + path,
-                headers={"X-Correlation-ID": _header(correlation_id), "Content-Type": "application/json"},
-                body=None if document is None else orjson.dumps(document),
-                timeout=TIMEOUT,
-                max_bytes=MAX_ANSWER_BYTES,
-            )
+            answer = await self._asked(method, url, headers, body)
+            there = _redirect(method, url, answer)
+            if there is not None:
+                answer = await self._asked(method, there, headers, body)
         except HttpFault as fault:
             ticket.failure()
             raise self._trouble("unreachable", f"could not be asked: {fault}") from None
         if answer.status >= 500:
             ticket.failure()
-            raise self._trouble("error", f"answered {answer.status}", http_status=answer.status)
+            after = _wait(answer) if answer.status == 503 else None
+            raise self._trouble("error", f"answered {answer.status}", http_status=answer.status, after=after)
         if answer.status < 400:
             ticket.success()
         return answer
 
-    def _data(self, status: int, body: bytes) -> dict[str, Any]:
-        """The data of an answer, out of its envelope if it has one; raises Refusal or TryAgain."""
-        try:
-            document = orjson.loads(body) if body else {}
-        except orjson.JSONDecodeError:
-            document = None
-        final = status >= 400 and status not in RETRYABLE
-        if 200 <= status < 300 and isinstance(document, dict):
-            final = document.get("success") is False
-            data = document.get("data") if "success" in document or "data" in document else document
-            if not final and (data is None or isinstance(data, dict)):
-                return data or {}
-        if final:
-            raise Refusal(status, _reason(document) or f"it answered {status}")
-        raise self._trouble("bad_answer", f"answered {status} with something that is not usable", http_status=status)
+    async def _asked(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        return await self._http.request(
+            method, url, headers=headers, body=body, timeout=TIMEOUT, max_bytes=MAX_ANSWER_BYTES
+        )
 
-    def _trouble(self, kind: str, what: str, *, http_status: int | None = None, after: float | None = None) -> TryAgain:
-        name = self.name.replace("_", " ")
+    def _data(self, answer: Answer) -> dict[str, Any]:
+        """The data of an answer, out of its envelope if it has one; raises Refusal or TryAgain."""
+        status = answer.status
+        document = _document(answer.body)
+        if 200 <= status < 300 and document.get("success") is not False:
+            data = document.get("data") if "success" in document or "data" in document else document
+            return data if isinstance(data, dict) else {}
+        if status >= 300:
+            self._stop_if_not_now(answer)
+        raise Refusal(status, _reason(document) or f"it answered {status}")
+
+    def _stop_if_not_now(self, answer: Answer) -> None:
+        """Raises TryAgain for an answer that says "not now", "not you" or "not here": the request may be right."""
+        status = answer.status
+        if status < 400:
+            raise self._trouble("bad_answer", f"answered {status} and points elsewhere", http_status=status)
+        if status in (401, 403):
+            what = f"refuses us with {status}: check our credentials for it and the network policy"
+            raise self._trouble("denied", what, http_status=status)
+        if status == 429:
+            after = _wait(answer) or _jittered(DEFAULT_WAIT)
+            raise self._trouble("throttled", "asks us to slow down", http_status=status, after=after, burns=False)
+        if status in (408, 425):
+            raise self._trouble("error", f"answered {status}", http_status=status)
+
+    def _trouble(
+        self, kind: str, what: str, *, http_status: int | None = None, after: float | None = None, burns: bool = True
+    ) -> TryAgain:
         return TryAgain(
             f"{self.name}_{kind}",
-            f"The {name} {what}.",
+            f"The {self.name.replace('_', ' ')} {what}.",
             retry_after=after,
-            burns_attempt=after is None,
+            burns_attempt=burns,
             http_status=http_status,
         )
 
 
-def _header(text: str) -> str:
-    """A text that the contract has let in, as a header can carry it: what is not ASCII travels percent-encoded."""
-    return text if text.isascii() else quote(text)
+def _redirect(method: str, url: str, answer: Answer) -> str | None:
+    """Where the answer wants the same request to be made; None for any other answer, and away from the neighbour.
 
-
-def _reason(document: object) -> str | None:
-    """The error text of an answer, in whichever of the usual places it stands."""
-    if not isinstance(document, dict):
+    Only the path is taken from the answer: no way of spelling an address leads to another host.
+    """
+    if answer.status not in (GET_AGAIN if method == "GET" else SAME_AGAIN):
         return None
+    try:
+        location = answer.headers.get("location", "")
+        here, there = urlsplit(url), urlsplit(urljoin(url, location))
+        at_home = location != "" and _origin(here) == _origin(there)
+    except ValueError:  # not an address, or a header that is no text
+        return None
+    return urlunsplit((here.scheme, here.netloc, there.path, there.query, "")) if at_home else None
+
+
+def _origin(address: SplitResult) -> tuple[str, str | None, int | None]:
+    return address.scheme, address.hostname, address.port or DEFAULT_PORTS.get(address.scheme)
+
+
+def _wait(answer: Answer) -> float | None:
+    """Seconds that the answer asks to wait, within bounds and a little more; None if it does not."""
+    try:
+        asked = retry_after(answer.headers)
+    except ValueError:  # a header that is no text
+        return None
+    return None if asked is None else _jittered(min(max(asked, SHORTEST_WAIT), LONGEST_WAIT))
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * (1 + 0.1 * random.random())  # noqa: S311 - jitter
+
+
+def _header(text: str) -> str:
+    """A text as a header can carry it: one with anything else than printable ASCII travels percent-encoded."""
+    return text if text.isascii() and text.isprintable() else quote(text)
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The JSON object of an answer; {} for anything else."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _reason(document: dict[str, Any]) -> str | None:
+    """The error text of an answer, in whichever of the usual places it stands."""
     for key in ("error", "message", "detail"):
         value = document.get(key)
         if isinstance(value, str) and value:

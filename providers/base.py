@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+#: Characters of a token whose end may be shown.
+SHORTEST_WITH_END = 24
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PushMessage:
@@ -33,7 +36,9 @@ class PushMessage:
         return self.tag or self.notification_id
 
     def __repr__(self) -> str:
-        return f"PushMessage({self.notification_id!r}, device_token='…{self.device_token[-4:]}')"
+        """Of the token its end, and of a short one, which that would give away, nothing."""
+        end = self.device_token[-4:] if len(self.device_token) >= SHORTEST_WITH_END else ""
+        return f"PushMessage({self.notification_id!r}, device_token='…{end}')"
 
 
 @dataclass(frozen=True, slots=True)

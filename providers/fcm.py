@@ -58,6 +58,7 @@ class Fcm:
         self._account = account
         self._endpoint = endpoint.rstrip("/")
         self._project_id = project_id
+        self._addressed: str | None = None
         self._url = ""
 
     async def send(self, message: PushMessage) -> SendReceipt:
@@ -86,7 +87,7 @@ class Fcm:
     async def _post(self, body: bytes, token: str) -> Answer:
         """Returns FCM's answer; raises NotNow, RetryLater or UnknownOutcome."""
         try:
-            return await self._guarded(self._url or self._address(), body, token)
+            return await self._guarded(self._address(), body, token)
         except BreakerOpen as held:
             advice = "FCM failed several times in a row and is left alone for a while."
             raise NotNow("fcm_unavailable", advice, retry_after=held.retry_after) from None
@@ -112,12 +113,14 @@ class Fcm:
         return answer
 
     def _address(self) -> str:
-        """Where to send: to our project or the credentials file's, which has been read by now."""
+        """Where to send: to our project or the one of the credentials file, as it was last read."""
         project = self._project_id or self._account.project_id
         if not project:
             advice = "The credentials file names no project. Set FCM_PROJECT_ID."
             raise CredentialTrouble("project_missing", advice, retry_after=60.0)
-        self._url = f"{self._endpoint}/v1/projects/{quote(project, safe=':')}/messages:send"
+        if project != self._addressed:
+            self._addressed = project
+            self._url = f"{self._endpoint}/v1/projects/{quote(project, safe=':')}/messages:send"
         return self._url
 
 

@@ -203,8 +203,22 @@ def test_a_message_arrives_with_its_properties(channel, broker, topology):
             timestamp=1_700_000_000_000,
         )
         until(lambda: ledger.envelopes, "it has arrived")
-    assert ledger.envelopes == [Envelope(b'{"a": 1}', "m-1", "c-1", 7, {"x": 1}, False)]
+    assert ledger.envelopes == [Envelope(b'{"a": 1}', "m-1", "c-1", 7)]
     assert waiting(channel, topology.queue) == 0
+
+
+@pytest.mark.parametrize("id", ["a\x00b", "a\nb", "a\x7fb", "x" * 256, b"a\x00\xff"])
+def test_a_property_that_can_be_no_id_counts_as_absent(id):
+    properties = pika.BasicProperties(message_id=id, correlation_id=id)
+    envelope = Envelope.of((pika.spec.Basic.Deliver(), properties, b"{}"))
+    assert envelope == Envelope(b"{}")
+
+
+@pytest.mark.parametrize(("id", "kept"), [("x" * 255, "x" * 255), ("ü", "ü"), (b"a\xff", "a\ufffd"), (None, None)])
+def test_any_other_property_is_kept_as_text(id, kept):
+    properties = pika.BasicProperties(message_id=id, correlation_id=id)
+    envelope = Envelope.of((pika.spec.Basic.Deliver(), properties, b"{}"))
+    assert (envelope.message_id, envelope.correlation_id) == (kept, kept)
 
 
 def test_waiting_messages_come_as_batches_of_a_hundred_at_most(channel, broker, topology):
@@ -289,16 +303,16 @@ def test_an_actor_that_raises_gets_its_messages_again(channel, broker, topology,
 
 
 def test_an_actor_that_forgets_to_commit_gets_its_messages_again(channel, broker, topology):
-    seen: list[bool] = []
+    seen: list[bytes] = []
 
     def receive(batch: Batch) -> None:
-        seen.append(batch[0].redelivered)
+        seen.append(batch[0].body)
         batch.committed = len(seen) > 1
 
     with working(broker, receive):
         put(channel, topology, "a")
         until(lambda: len(seen) == 2, "it has come again")
-    assert seen == [False, True]
+    assert seen == [b"a", b"a"]
     assert waiting(channel, topology.queue) == 0
 
 

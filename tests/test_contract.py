@@ -4,6 +4,7 @@ import contextlib
 import json
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,10 +90,69 @@ def test_ids_are_text(id):
     assert read_document(LEAST | {"notification_id": id}).notification_id == "7"
 
 
-@pytest.mark.parametrize("id", [True, [], {}, "", " ", "x" * 256, "a\nb", "a\x7fb"])
+@pytest.mark.parametrize("id", [True, [], {}, "", " ", "x" * 256, "a\nb", "a\x7fb", ".", "..", " .. "])
 def test_what_is_not_an_id(id):
     with pytest.raises(InvalidMessage):
         read_document(LEAST | {"notification_id": id})
+
+
+@pytest.mark.parametrize("field", ["notification_id", "user_id"])
+@pytest.mark.parametrize("id", [".", ".."])
+def test_an_id_never_changes_the_address_that_is_asked(field, id):
+    assert "elsewhere" in faults(LEAST | {field: id})[field]
+    assert getattr(read_document(LEAST | {field: "..."}), field) == "..."
+
+
+OPTIONAL = (
+    "template_id", "image", "link", "language", "expires_at", "priority", "guarantee", "ttl", "request_id",
+    "variables", "metadata",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_a_blank_text_counts_as_absent(field, blank):
+    request = read_document(LEAST | {"correlation_id": "c1", field: blank})
+    assert request == read_document(LEAST | {"correlation_id": "c1"})
+    assert field not in request.model_fields_set
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_correlation_id_is_replaced(blank):
+    body = json.dumps(LEAST | {"correlation_id": blank}).encode()
+    assert read(body, correlation_id="c1").correlation_id == "c1"
+    assert len(read(body, correlation_id=blank).correlation_id) == 36
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None])
+def test_the_first_spelling_that_is_not_blank_wins(blank):
+    request = read_document(
+        {"notification_id": blank, "request_id": "r1", "user_id": blank, "user": {"id": "u2"}, "title": "Hi"}
+    )
+    assert (request.notification_id, request.user_id) == ("r1", "u2")
+    request = read_document(LEAST | {"title": blank, "template": {"subject": "S"}, "body": "B"})
+    assert (request.title, request.body) == ("S", "B")
+
+
+def test_a_blank_property_is_no_id():
+    with pytest.raises(InvalidMessage):
+        read(json.dumps(without("notification_id")).encode(), message_id=" ")
+
+
+def test_blank_texts_are_texts_only_beside_other_content():
+    assert read_document(LEAST | {"body": ""}).body == ""
+    assert read_document(LEAST | {"title": "", "body": "B"}).title == ""
+    assert read_document(LEAST | {"title": "", "body": "", "template_id": "t"}).template_id == "t"
+    assert "template_id" in " ".join(faults(LEAST | {"title": "", "body": " "}).values())
+
+
+def test_template_data_is_variables_unless_it_has_a_body():
+    request = read_document(LEAST | {"title": None, "template_id": "t", "template_data": {"subject": "Maths", "n": 1}})
+    assert (request.title, request.variables) == (None, {"subject": "Maths", "n": 1})
+    request = read_document(without("title") | {"template_data": {"subject": "S", "body": "B"}})
+    assert (request.title, request.body, request.variables) == ("S", "B", {})
+    request = read_document(LEAST | {"variables": {"a": 1}, "template_data": {"b": 2}})
+    assert request.variables == {"a": 1}
 
 
 def test_a_readable_id_is_kept_with_the_refusal():
@@ -142,12 +202,38 @@ def test_a_naive_expiry_is_refused_and_an_aware_one_is_kept():
     assert aware == datetime(2030, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    "moment",
+    ["0001-01-01T00:00:00+14:00", "1999-12-31T23:59:59Z", "9999-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", -1],
+)
+def test_an_expiry_that_cannot_be_stored_is_refused(moment):
+    assert "2000 to 9998" in faults(LEAST | {"expires_at": moment})["expires_at"]
+
+
+@pytest.mark.parametrize("moment", ["2000-01-01T00:00:00+14:00", "9998-12-31T23:59:59-12:00"])
+def test_an_expiry_at_the_edge_is_the_same_moment_in_every_zone(moment):
+    expires_at = read_document(LEAST | {"expires_at": moment}).expires_at
+    assert expires_at.astimezone(UTC) == expires_at
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {1: 2}, {1, 2}])
+def test_what_could_not_be_stored_is_refused(value):
+    assert "cannot be written as JSON" in faults(LEAST | {"variables": {"deep": [value]}})[""]
+
+
+@pytest.mark.parametrize("number", ["1e30", "1" + "0" * 300, "-9223372036854775809", "18446744073709551615", "1e-400"])
+def test_every_number_of_a_body_can_be_stored_and_reads_back(number):
+    body = json.dumps(LEAST | {"correlation_id": "c"})[:-1] + f', "metadata": {{"n": {number}}}}}'
+    request = read(body.encode())
+    assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
+
+
 def test_what_the_ledger_keeps_reads_back_the_same():
     request = read_document(
         LEAST
         | {"expires_at": "2030-01-01T00:00:00Z", "variables": {"a": [1, {"b": None}]}, "guarantee": "at_most_once"}
     )
-    assert PushRequest.model_validate_json(request.as_json()) == request
+    assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
 
 
 json_values = st.recursive(

@@ -14,23 +14,28 @@ from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer, payload_data
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
-from deliveries.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream
+from deliveries.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, _redirect
 from deliveries.work import Work
+from providers.base import PushMessage
 from providers.breaker import Breaker
-from providers.http import HttpClient
-from tests.peer import peer
+from providers.fcm import build
+from providers.http import Answer, HttpClient
+from tests.google_peer import Google, key_file
+from tests.peer import in_loop, peer
 
 REQUEST = read_document({"notification_id": "n1", "user_id": "u/1", "template_id": "t", "correlation_id": "c1"})
 RETRIES = RetryPolicy.of(attempts=3, min_wait=2, max_wait=10)
 
 
 def ask(question, *answers, seen=None):
-    """Puts the question to a neighbour that gives these answers, (status, body) each, and returns what came of it."""
+    """Puts the question to a neighbour that gives these answers and returns what came of it.
+
+    Each is (status, body) or (status, body, headers).
+    """
     remaining = list(answers)
 
     async def behaviour(_, wire):
-        status, body = remaining.pop(0)
-        await wire.answer(status, body)
+        await wire.answer(*remaining.pop(0))
 
     async def run():
         http = HttpClient()
@@ -81,6 +86,39 @@ def test_tokens_are_found_where_people_put_them(user, expected):
     assert tokens((200, user)) == expected
 
 
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ({"devices": [{"token": "a"}, {"token": "b"}]}, ["a", "b"]),
+        ({"devices": ["a"]}, ["a"]),
+        ({"user": {"devices": [{"token": "a"}]}}, ["a"]),
+        ({"push_tokens": [], "push_token": "a"}, ["a"]),
+        ({"push_token": "", "user": {"fcm_token": "a"}}, ["a"]),
+        ({"push_tokens": [], "device_token": "", "devices": [{"token": "a"}]}, ["a"]),
+        ({"push_token": "a", "devices": [{"token": "b"}]}, ["a"]),
+        ({"push_token": "a" * 2048}, ["a" * 2048]),
+    ],
+)
+def test_a_list_of_devices_is_understood_and_emptiness_hides_nothing(user, expected):
+    assert tokens((200, envelope(user))) == expected
+
+
+def test_a_platform_is_kept_without_what_cannot_be_stored():
+    entry = {"token": "a", "platform": "and\0ro\nid\x7f" + "x" * 100}
+    (device,) = devices((200, envelope({"push_tokens": [entry]})))
+    assert device.platform == "android" + "x" * 25
+
+
+@pytest.mark.parametrize(
+    ("correlation_id", "header"),
+    [("a b/c", "a b/c"), ("ü", "%C3%BC"), ("a\nb", "a%0Ab"), ("a\0b", "a%00b"), ("a\x7f", "a%7F"), ("\x85", "%C2%85")],
+)
+def test_a_correlation_id_travels_as_a_header_can_carry_it(correlation_id, header):
+    seen = []
+    ask(lambda upstream: upstream.call("GET", "/", correlation_id), (200, {}), seen=seen)
+    assert seen[0].headers["x-correlation-id"] == header
+
+
 def test_the_question_quotes_the_user_and_carries_the_correlation_id():
     seen = []
     devices((200, envelope({"push_token": "a"})), seen=seen)
@@ -97,7 +135,18 @@ def test_opting_out_is_heard_in_every_spelling(flag, place):
     assert (end.value.status, end.value.code) == (Status.SKIPPED, "opted_out")
 
 
-@pytest.mark.parametrize("user", [{"id": 1}, {"push_token": ""}, {"push_token": None}, {"push_tokens": []}])
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"id": 1},
+        {"push_token": ""},
+        {"push_token": None},
+        {"push_tokens": []},
+        {"devices": []},
+        {"devices": {"push_tokens": []}},
+        {"devices": {"count": 0}},
+    ],
+)
 def test_no_device_is_said_only_of_a_user_without_any(user):
     with pytest.raises(Ended) as end:
         devices((200, envelope(user)))
@@ -125,9 +174,15 @@ def test_no_device_is_said_only_of_a_user_without_any(user):
         (200, envelope({"push_tokens": [["a"]]})),
         (200, envelope({"push_tokens": [{"token": None}]})),
         (200, envelope({"push_token": "nul\0"})),
+        (200, envelope({"push_token": "a" * 2049})),
+        (200, envelope({"push_token": "ü" * 1025})),
+        (200, envelope({"devices": [{"id": 7}]})),
+        (200, {"data": "updated"}),
         (200, b'{"data":{"push_token":"' + b"a" * MAX_ANSWER_BYTES + b'"}}'),
         (200, b"[" * 30_000),
         (301, b""),
+        (304, b""),
+        (302, b"", {"Location": "http://127.0.0.2:1/"}),
     ],
 )
 def test_trouble_is_tried_again_and_never_no_device(answer):
@@ -135,6 +190,129 @@ def test_trouble_is_tried_again_and_never_no_device(answer):
         devices(answer)
     assert trouble.value.code.startswith("user_service_")
     assert trouble.value.reason.endswith(".")
+
+
+@pytest.mark.parametrize("body", [b"", b"OK", b"[1, 2]", b'"x"', {"data": "updated"}, {"success": True}, {"data": [1]}])
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_good_status_is_a_success_whatever_the_body(status, body):
+    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) == {}
+
+
+def test_a_success_keeps_its_data():
+    call = lambda upstream: upstream.call("GET", "/", "c")  # noqa: E731
+    assert ask(call, (200, {"data": {"a": 1}})) == {"a": 1}
+    assert ask(call, (200, {"a": 1})) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", 301), ("GET", 302), ("GET", 307), ("GET", 308), ("POST", 307), ("POST", 308)],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_redirect_at_the_neighbour_is_followed(method, status, whole):
+    async def question():
+        async def behaviour(asked, wire):
+            home = f"http://{asked.headers['host']}" if whole else ""
+            moved = {"Location": f"{home}/there/?x=1"}
+            await (wire.answer(status, b"", moved) if asked.path == "/here" else wire.answer(200, {"a": 1}))
+
+        http = HttpClient()
+        try:
+            async with peer(behaviour) as neighbour:
+                upstream = Upstream("gateway", neighbour.url, http, Breaker("gateway", 5, 60))
+                answer = await upstream.call(method, "/here", "c1", {"n": 1} if method == "POST" else None)
+                return answer, neighbour.seen
+        finally:
+            await http.close()
+
+    answer, seen = asyncio.run(question())
+    assert answer == {"a": 1}
+    assert [(one.method, one.path) for one in seen] == [(method, "/here"), (method, "/there/?x=1")]
+    assert seen[0].body == seen[1].body
+    assert seen[1].headers["x-correlation-id"] == "c1"
+
+
+ELSEWHERE = [
+    "http://127.0.0.2:1/x",
+    "https://{host}/x",
+    "http://127.0.0.1:1/x",
+    "//127.0.0.2/x",
+    "http://[::1/x",
+    "http://{host}.example.test/x",
+    b"/\xff",
+]
+
+
+@pytest.mark.parametrize("location", ELSEWHERE)
+def test_a_redirect_to_anybody_else_is_not_followed(location):
+    async def question():
+        async def behaviour(asked, wire):
+            raw = location if isinstance(location, bytes) else location.format(host=asked.headers["host"]).encode()
+            await wire.write(b"HTTP/1.1 307 X\r\nLocation: " + raw + b"\r\nContent-Length: 0\r\n\r\n")
+
+        http = HttpClient()
+        try:
+            async with peer(behaviour) as neighbour:
+                upstream = Upstream("gateway", neighbour.url, http, Breaker("gateway", 5, 60))
+                with pytest.raises(TryAgain) as trouble:
+                    await upstream.call("POST", "/here", "c1", {})
+                return trouble.value, len(neighbour.seen)
+        finally:
+            await http.close()
+
+    trouble, requests = asyncio.run(question())
+    assert trouble.reason == "The gateway answered 307 and points elsewhere."
+    assert requests == 1
+
+
+@pytest.mark.parametrize("spelling", ["http://x.test\\@{host}/y", "http://user@{host}/y", "/\\x.test/y"])
+def test_no_spelling_of_an_address_leads_away_from_the_neighbour(spelling):
+    location = spelling.format(host="127.0.0.1:8080")
+    there = _redirect("GET", "http://127.0.0.1:8080/here", Answer(302, {"location": location}, b""))
+    assert there.startswith("http://127.0.0.1:8080/")
+
+
+def test_a_post_is_not_repeated_as_something_else_and_nothing_goes_in_circles():
+    seen = []
+    call = lambda upstream: upstream.call("POST", "/", "c", {})  # noqa: E731
+    with pytest.raises(TryAgain):
+        ask(call, (302, b"", {"Location": "/login"}), seen=seen)
+    assert len(seen) == 1
+    with pytest.raises(TryAgain, match="points elsewhere"):
+        ask(call, *[(307, b"", {"Location": "/"})] * 2, seen=seen)
+    assert len(seen) == 3
+
+
+def asked_to_wait(status, headers):
+    with pytest.raises(TryAgain) as trouble:
+        devices((status, {}, headers))
+    return trouble.value
+
+
+@pytest.mark.parametrize(
+    ("value", "least"), [("7", 7), ("0", 1), ("99999999", 3600), (None, 60), ("soon", 60), ("\u00ff", 60)]
+)
+def test_a_neighbour_that_is_asked_too_often_says_when_and_burns_nothing(value, least):
+    trouble = asked_to_wait(429, {} if value is None else {"Retry-After": value})
+    assert least <= trouble.retry_after <= least * 1.1
+    assert not trouble.burns_attempt
+    assert trouble.http_status == 429
+
+
+def test_an_overloaded_neighbour_says_when_but_has_failed():
+    trouble = asked_to_wait(503, {"Retry-After": "7"})
+    assert 7 <= trouble.retry_after <= 7.7
+    assert trouble.burns_attempt
+    assert asked_to_wait(503, {}).retry_after is None
+    assert asked_to_wait(500, {"Retry-After": "7"}).retry_after is None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_neighbour_that_refuses_us_is_said_to(status):
+    trouble = asked_to_wait(status, {"Retry-After": "7"})
+    assert f"refuses us with {status}" in trouble.reason
+    assert "credentials" in trouble.reason
+    assert (trouble.code, trouble.burns_attempt, trouble.retry_after) == ("user_service_denied", True, None)
 
 
 def test_an_unknown_user_ends_it():
@@ -207,6 +385,13 @@ def test_a_rendering_without_text_is_tried_again():
         content((200, envelope({"title": 7, "body": None})))
 
 
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_template_is_rendered_though_the_message_has_blank_texts(blank):
+    request = REQUEST.model_copy(update={"title": blank, "body": blank})
+    rendered = ask(lambda upstream: Renderer(upstream, SPEC).render(request), (200, envelope({"title": "T"})))
+    assert rendered.title == "T"
+
+
 def report(*answers, seen, **fields):
     work = Work(REQUEST.model_copy(update=fields), 1, False, 0.0, status=Status.FAILED, error_message="why")
     return ask(lambda upstream: Reporter(upstream, SPEC, RETRIES.report).report(work), *answers, seen=seen)
@@ -230,6 +415,12 @@ def test_a_report_refused_for_good_is_not_owed():
     said = report((404, {"message": "unknown"}), seen=[])
     assert said.refused
     assert said.error == "404: unknown"
+
+
+@pytest.mark.parametrize("answer", [(204, b""), (200, b"OK"), (200, {"data": "updated"}), (200, [1])])
+def test_a_report_that_was_taken_is_not_owed(answer):
+    said = report(answer, seen=[])
+    assert (said.error, said.wait, said.refused) == ("", None, False)
 
 
 def test_a_gateway_in_trouble_is_owed_the_report():
@@ -262,3 +453,30 @@ def test_googles_waits_begin_at_ten_seconds_and_at_most_double_by_chance():
 
 def test_a_refusal_says_its_status():
     assert str(Refusal(400, "no")) == "400: no"
+
+
+# --- the furthest neighbour: FCM -----------------------------------------------------------------
+
+
+@in_loop
+async def test_a_key_file_of_another_project_changes_the_address(tmp_path):
+    google, http = Google(), HttpClient()
+    message = PushMessage(notification_id="n1", device_token="d", title="T", body="B", ttl=60)
+    async with peer(google) as there:
+        provider = build(http, credentials_file=key_file(tmp_path, there.url), endpoint=there.url)
+        await provider.send(message)
+        key_file(tmp_path, there.url, project_id="other")
+        provider._account.reject(await provider._account.token())
+        await provider.send(message)
+        await provider.close()
+    await http.close()
+    paths = [seen.path for seen in there.seen if seen.path != "/token"]
+    assert paths == ["/v1/projects/demo/messages:send", "/v1/projects/other/messages:send"]
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"), [("abcd", "'…'"), ("x" * 19 + "abcd", "'…'"), ("x" * 20 + "abcd", "'…abcd'")]
+)
+def test_a_message_shows_of_its_token_what_gives_nothing_away(token, shown):
+    message = PushMessage(notification_id="n1", device_token=token, title="T", body="B", ttl=60)
+    assert repr(message) == f"PushMessage('n1', device_token={shown})"

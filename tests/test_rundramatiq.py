@@ -12,6 +12,8 @@ from tests.world import eventually
 
 RESTART_DELAY = "dramatiq_restart_delay"
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
 def started(monkeypatch):

@@ -1,12 +1,15 @@
 """What comes in, as plain data: bodies are foreign, so nothing here reads them or shows them."""
 
 import json
-from dataclasses import dataclass, field
-from typing import Any, Self
+import re
+from dataclasses import dataclass
+from typing import Self
 
 from pika import BasicProperties, spec
 
 Arrival = tuple[spec.Basic.Deliver, BasicProperties, bytes]
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -17,19 +20,15 @@ class Envelope:
     message_id: str | None = None
     correlation_id: str | None = None
     priority: int | None = None
-    headers: dict[str, Any] = field(default_factory=dict)
-    redelivered: bool = False
 
     @classmethod
     def of(cls, arrival: Arrival) -> Self:
-        method, properties, body = arrival
+        _, properties, body = arrival
         return cls(
             body=body,
-            message_id=_text(properties.message_id),
-            correlation_id=_text(properties.correlation_id),
+            message_id=_id(properties.message_id),
+            correlation_id=_id(properties.correlation_id),
             priority=properties.priority,
-            headers=properties.headers or {},
-            redelivered=method.redelivered,
         )
 
     def __repr__(self) -> str:
@@ -58,6 +57,10 @@ class Batch(list[Envelope]):
         return f"<Batch of {len(self)} messages, {sum(len(e.body) for e in self)} bytes>"
 
 
-def _text(value: str | bytes | None) -> str | None:
-    """pika leaves a property that is not UTF-8 as bytes."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+def _id(value: str | bytes | None) -> str | None:
+    """A property that can be an id, else None: the body may have a better one, and the ledger takes no other.
+
+    pika leaves a property that is not UTF-8 as bytes.
+    """
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return None if text is None or len(text) > 255 or CONTROL.search(text) else text

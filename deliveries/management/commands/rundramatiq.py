@@ -12,6 +12,7 @@ from django_dramatiq.utils import getenv_int
 
 import deliveries
 from deliveries.broker import PushBroker
+from deliveries.management.schema import refuse_old_schema
 
 ROOT = Path(deliveries.__file__).parent.parent
 
@@ -40,12 +41,13 @@ class Command(RunDramatiq):  # type: ignore[misc]
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError without a RabbitMQ to consume from."""
+        """Raises CommandError without a RabbitMQ to consume from, or a migrated database to write to."""
         if not isinstance(dramatiq.get_broker(), PushBroker):
             raise CommandError(
                 "There is no RabbitMQ to consume from: set RABBITMQ_URL to something like "
                 "amqp://user:password@host:5672/, or run `manage.py serve`, which without "
                 "RABBITMQ_URL accepts and delivers in one process."
             )
+        refuse_old_schema()
         os.environ.setdefault("dramatiq_restart_delay", RESTART_DELAY)
         super().handle(*args, **options)

@@ -11,12 +11,13 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.core.wsgi import get_wsgi_application
-from django.db import OperationalError, connection, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import connection, connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
+
+from deliveries.management.schema import refuse_old_schema
 
 DELIVERY_THREADS = 4
 DRAIN_MS = 10_000
@@ -56,17 +57,6 @@ def migrate_in_turn() -> None:
         cursor.execute("SELECT pg_advisory_lock(hashtext('push migrations'))")
         call_command("migrate", verbosity=0)
         cursor.execute("SELECT pg_advisory_unlock(hashtext('push migrations'))")
-
-
-def refuse_old_schema() -> None:
-    """Raises CommandError, with what to do, when migrations are missing or there is no database."""
-    try:
-        executor = MigrationExecutor(connection)
-        missing = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-    except OperationalError as error:
-        raise CommandError(f"the database does not answer: {str(error).strip()}") from error
-    if missing:
-        raise CommandError(f"the database lacks {missing} migrations: run `manage.py migrate`")
 
 
 class PlainLogger(Logger):
