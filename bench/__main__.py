@@ -13,7 +13,9 @@ from typing import Any
 from bench.processes import BenchError
 from bench.progress import clear, show
 from bench.report import Run, machine, table
+from bench.send_each import PIN_PEER
 from bench.stage import Stage, stage
+from bench.worker import SPREAD
 
 WARM_UP = 3_000
 SETTINGS = {"ENV_FILE": "", "SECRET_KEY": token_urlsafe(40)}  # nobody's .env has a say
@@ -26,6 +28,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="worker processes")
     parser.add_argument("--batches", type=int, default=10, help="send_each of 500, in each run")
     parser.add_argument("--fcm-latency-ms", type=float, default=50.0)
+    parser.add_argument("--spread", action="store_true", help="leave the worker to the kernel, not on one core")
+    parser.add_argument("--pin-peer", action="store_true", help="keep send_each on one core too")
     parser.add_argument("--warm-up", action="store_true", help="a short run first, not counted")
     parser.add_argument("--latency", action="store_true", help="measure publish to FCM instead")
     parser.add_argument("--rate", type=int, default=50, help="a second, with --latency")
@@ -36,7 +40,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     given = arguments()
-    os.environ.update(SETTINGS)
+    os.environ.update(SETTINGS | {SPREAD: "1" if given.spread else "", PIN_PEER: "1" if given.pin_peer else ""})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with stage(given.fcm_latency_ms) as ready:

@@ -20,10 +20,20 @@ class BenchError(Exception):
 
 @contextmanager
 def running(
-    module: Sequence[str], log: Path, variables: Mapping[str, str] | None = None
+    module: Sequence[str], log: Path, variables: Mapping[str, str] | None = None, *, pinned: bool = False
 ) -> Iterator[subprocess.Popen[str]]:
-    """A Python command in a session of its own, stderr to `log`, stdout for us; ended at the end."""
-    die_with_us = ctypes.CDLL(None).prctl
+    """A Python command in a session of its own, stderr to `log`, stdout for us; ended at the end.
+
+    A `pinned` one runs on one core, as under `taskset -c`.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    core = {max(os.sched_getaffinity(0))} if pinned else None
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if core:
+            os.sched_setaffinity(0, core)
+
     with log.open("w") as words:
         process = subprocess.Popen(
             [sys.executable, *module],
@@ -33,7 +43,7 @@ def running(
             stderr=words,
             text=True,
             start_new_session=True,  # a Ctrl-C is for us: we end our children in order
-            preexec_fn=lambda: die_with_us(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509
+            preexec_fn=prepare,  # noqa: PLW1509
         )
     try:
         yield process

@@ -5,6 +5,7 @@ Its messages are made before the clock runs, and it does nothing but send.
 
 import argparse
 import json
+import os
 import sys
 import time
 import warnings
@@ -18,6 +19,8 @@ from bench.processes import BenchError, running, said
 from bench.world import Fakes
 
 BATCH = 500  # the most that it takes
+#: In the environment: keep it on one core too; its users do not.
+PIN_PEER = "BENCH_PIN_PEER"
 
 
 def batch(name: str) -> list[messaging.Message]:
@@ -70,7 +73,7 @@ def measure(fakes: Fakes, batches: int, directory: Path) -> tuple[float, float]:
     fakes.reset()
     log = directory / "send_each.log"
     options = ["--url", fakes.url, "--account", fakes.account, "--batches", str(batches)]
-    with running(["-m", "bench.send_each", *options], log) as process:
+    with running(["-m", "bench.send_each", *options], log, pinned=bool(os.environ.get(PIN_PEER))) as process:
         result = json.loads(said(process, log))
     arrived = fakes.stats()["distinct_sends"]
     if arrived != result["sends"] + BATCH:

@@ -1,5 +1,6 @@
 """`manage.py rundramatiq` as an operator starts it, its logs in a file."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from bench.processes import BenchError, cpu_seconds, running, tail
 from bench.world import Fakes
 
 START_SECONDS = 60
+#: In the environment: leave the worker to the kernel instead of one core.
+SPREAD = "BENCH_SPREAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def workers(fakes: Fakes, queues: Backlog, database: str, processes: int, direct
     log = directory / "worker.log"
     command = ["manage.py", "rundramatiq", "--processes", str(processes)]
     variables = fakes.variables() | queues.variables() | {"DATABASE_URL": database}
-    with running(command, log, variables) as master:
+    with running(command, log, variables, pinned=processes == 1 and not os.environ.get(SPREAD)) as master:
         ledger = Ledger(database)
         deadline = time.monotonic() + START_SECONDS
         while len(pids := ledger.workers()) < processes:

@@ -31,39 +31,26 @@ MAX_TTL = 28 * 24 * 3600
 #: Years in which something may expire. Python and PostgreSQL both know them in every time zone.
 EXPIRY_YEARS = range(2000, 9999)
 
-#: Fields in which an empty text is a text; anywhere else it is how some producers leave a field out.
-TEXTS = frozenset({"title", "body"})
-
-#: Where a field may stand in a message; the first that is there and not blank wins. A tuple is a path into objects.
-ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "notification_id": (("notification_id",), ("request_id",), ("message_id",), ("id",)),
-    "request_id": (("request_id",),),
-    "user_id": (("user_id",), ("user", "id"), ("recipient_id",), ("metadata", "user_id")),
-    "template_id": (
-        ("template_id",),
-        ("template_code",),
-        ("template", "slug"),
-        ("template_name",),
-    ),
-    "title": (
-        ("title",),
-        ("template", "subject"),
-        ("template", "title"),
-        ("template_data", "subject"),
-        ("template_subject",),
-    ),
-    "body": (("body",), ("template", "body"), ("template_data", "body"), ("template_content",)),
-    "variables": (("variables",), ("context",)),
-    "priority": (("priority",),),
-    "metadata": (("metadata",),),
-    "image": (("image",), ("image_url",)),
-    "link": (("link",), ("click_action",)),
-    "ttl": (("ttl",),),
-    "expires_at": (("expires_at",),),
-    "language": (("language",), ("locale",)),
-    "correlation_id": (("correlation_id",),),
-    "guarantee": (("guarantee",),),
+#: Where a field may stand in a message; the first that is there and not blank wins. A dot leads into an object.
+SPELLINGS = {
+    "notification_id": "notification_id request_id message_id id",
+    "request_id": "request_id",
+    "user_id": "user_id user.id recipient_id metadata.user_id",
+    "template_id": "template_id template_code template.slug template_name",
+    "title": "title template.subject template.title template_data.subject template_subject",
+    "body": "body template.body template_data.body template_content",
+    "variables": "variables context",
+    "priority": "priority",
+    "metadata": "metadata",
+    "image": "image image_url",
+    "link": "link click_action",
+    "ttl": "ttl",
+    "expires_at": "expires_at",
+    "language": "language locale",
+    "correlation_id": "correlation_id",
+    "guarantee": "guarantee",
 }
+PATHS = {field: tuple(tuple(path.split(".")) for path in paths.split()) for field, paths in SPELLINGS.items()}
 
 #: Ids travel in addresses and headers, where a control character would break the request.
 Id = Annotated[
@@ -117,11 +104,6 @@ class PushRequest(BaseModel):
     correlation_id: Id
     guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
 
-    @field_validator("variables", "metadata", mode="before")
-    @classmethod
-    def _null_is_empty(cls, value: object) -> object:
-        return {} if value is None else value
-
     @field_validator("priority")
     @classmethod
     def _priority_is_bounded(cls, value: int | str | None) -> int | str | None:
@@ -142,26 +124,21 @@ class PushRequest(BaseModel):
 
     @model_validator(mode="after")
     def _has_content(self) -> PushRequest:
-        if self.template_id is None and _is_blank(self.title) and _is_blank(self.body):
+        if self.template_id is None and self.title is None and self.body is None:
             raise ValueError("a template_id, or a title or body, is needed")
         return self
 
     def as_json(self) -> bytes:
         """The request as stored in the ledger; `PushRequest.model_validate` reads the parsed JSON back.
 
-        What was not given is left out. `read_document` lets nothing in that this could not write. orjson needs
-        2 µs where `model_dump_json` needs 10.
+        It never raises, as `read_document` lets nothing else in. What was not given is left out.
         """
         values = self.__dict__
         return orjson.dumps({field: values[field] for field in self.model_fields_set})
 
 
 def read(
-    body: bytes,
-    *,
-    message_id: str | None = None,
-    correlation_id: str | None = None,
-    priority: int | None = None,
+    body: bytes, *, message_id: str | None = None, correlation_id: str | None = None, priority: int | None = None
 ) -> PushRequest:
     """Reads a message's body; the AMQP properties fill what the body leaves out. Raises InvalidMessage."""
     if len(body) > MAX_BODY_BYTES:
@@ -170,11 +147,7 @@ def read(
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidMessage([("", f"the message is not JSON: {error}")]) from None
-    properties = {
-        "notification_id": message_id,
-        "correlation_id": correlation_id,
-        "priority": priority,
-    }
+    properties = {"notification_id": message_id, "correlation_id": correlation_id, "priority": priority}
     return read_document(document, properties, body=body)
 
 
@@ -193,9 +166,8 @@ def read_document(
             raise InvalidMessage(faults, _readable_id(fields))
         return PushRequest.model_validate(fields)
     except ValidationError as error:
-        faults = [
-            (".".join(map(str, e["loc"])), e["msg"]) for e in error.errors(include_url=False, include_input=False)
-        ]
+        errors = error.errors(include_url=False, include_input=False)
+        faults = [(".".join(map(str, e["loc"])), e["msg"]) for e in errors]
         raise InvalidMessage(faults, _readable_id(fields)) from None
 
 
@@ -219,30 +191,25 @@ def _found(document: dict[str, Any]) -> dict[str, Any]:
     is_variables = isinstance(template_data, dict) and "body" not in template_data
     if is_variables:  # its `subject` is a variable, no title
         document = {**document, "template_data": None}
-    found = {}
-    for field, paths in ALIASES.items():
-        value = _first(document, paths)
-        if value is not None and (field in TEXTS or not _is_blank(value)):
-            found[field] = value
+    found = {field: value for field, paths in PATHS.items() if (value := _first(document, paths)) is not None}
     if is_variables:
         found.setdefault("variables", template_data)
     return found
 
 
 def _first(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> Any:
-    """The first value that is not blank, else a blank one, else None."""
-    blank = None
+    """The first value that is there and not blank, else None."""
     for path in paths:
         value: Any = document
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         if not _is_blank(value):
             return value
-        blank = value if blank is None else blank
-    return blank
+    return None
 
 
 def _is_blank(value: object) -> bool:
+    """Blank texts are how some producers leave a field out."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 

@@ -33,7 +33,7 @@ class Renderer:
 
     async def render(self, request: PushRequest) -> Content:
         """Returns the text; raises Ended (unknown template) or TryAgain."""
-        if request.template_id is None or _shows(request.title) or _shows(request.body):
+        if request.template_id is None or request.title is not None or request.body is not None:
             return Content(request.title or "", request.body or "")
         try:
             answer = await self._template_service.call(
@@ -60,11 +60,6 @@ class Renderer:
             "language": request.language,
         }
         return {field: known[field] for field in self._profile.template_fields}
-
-
-def _shows(text: str | None) -> bool:
-    """Whether there is a text of its own; producers that have a template may send an empty one."""
-    return text is not None and bool(text.strip())
 
 
 def _text(value: Any, limit: int) -> str:

@@ -139,9 +139,9 @@ def test_a_blank_property_is_no_id():
         read(json.dumps(without("notification_id")).encode(), message_id=" ")
 
 
-def test_blank_texts_are_texts_only_beside_other_content():
-    assert read_document(LEAST | {"body": ""}).body == ""
-    assert read_document(LEAST | {"title": "", "body": "B"}).title == ""
+def test_blank_texts_need_other_content_beside_them():
+    assert read_document(LEAST | {"body": ""}).title == "Hi"
+    assert read_document(LEAST | {"title": "", "body": "B"}).body == "B"
     assert read_document(LEAST | {"title": "", "body": "", "template_id": "t"}).template_id == "t"
     assert "template_id" in " ".join(faults(LEAST | {"title": "", "body": " "}).values())
 

@@ -387,7 +387,8 @@ def test_a_rendering_without_text_is_tried_again():
 
 @pytest.mark.parametrize("blank", ["", " "])
 def test_a_template_is_rendered_though_the_message_has_blank_texts(blank):
-    request = REQUEST.model_copy(update={"title": blank, "body": blank})
+    fields = {"notification_id": "n1", "user_id": "u1", "template_id": "t"}
+    request = read_document(fields | {"title": blank, "body": blank})
     rendered = ask(lambda upstream: Renderer(upstream, SPEC).render(request), (200, envelope({"title": "T"})))
     assert rendered.title == "T"
 
