@@ -194,12 +194,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
     A date is measured against the peer's own Date, so that nobody's clock matters.
     """
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
     try:
+        value = headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return float(value[:9])
         return (parsedate_to_datetime(value) - _date(headers)).total_seconds()
-    except (ValueError, TypeError):  # TypeError: one of the dates has no zone
+    except (ValueError, TypeError):  # a header that is no text; TypeError: one of the dates has no zone
         return None
 
 
