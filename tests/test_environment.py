@@ -189,7 +189,7 @@ def test_a_database_address_in_each_of_its_forms(scheme):
         "PASSWORD": "p@ss",
         "HOST": "db.example",
         "PORT": "5433",
-        "OPTIONS": {"sslmode": "require", "connect_timeout": "3"},
+        "OPTIONS": {"sslmode": "require", "connect_timeout": "3", "tcp_user_timeout": "10000"},
     }
 
 

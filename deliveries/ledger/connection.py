@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import psycopg
 from django.db import connections
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from psycopg.types.json import set_json_loads
 
@@ -35,8 +35,7 @@ PLANS = " ".join(
 
 def connect(conninfo: str) -> psycopg.Connection[Any]:
     """A connection for the writer. Raises psycopg.OperationalError within seconds when the database is away."""
-    connection = psycopg.connect(
-        conninfo, autocommit=True, application_name="push-writer", connect_timeout=5, options=PLANS
-    )
+    options = f"{conninfo_to_dict(conninfo).get('options') or ''} {PLANS}"
+    connection = psycopg.connect(conninfo, autocommit=True, application_name="push-writer", options=options)
     set_json_loads(orjson.loads, connection)  # json.loads makes integers of 1e30 that orjson cannot write again
     return connection
