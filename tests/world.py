@@ -306,8 +306,8 @@ def engine(transactional_db: None, sandbox: SandboxProcess, settings: Any) -> It
 
     def start(**more: Any) -> EngineInTest:
         quick: dict[str, Any] = {name.lower(): float(value) for name, value in QUICK.items()}
-        world = {name.lower(): value for name, value in sandbox.variables().items()}
-        settings.PUSH = django_settings.PUSH.model_copy(update=quick | world | more)
+        world = {name.lower(): value for name, value in sandbox.variables().items()} | more
+        settings.PUSH = django_settings.PUSH.model_copy(update=quick | world)
         name, options = django_settings.PROVIDER
         settings.PROVIDER = (
             name,
