@@ -8,9 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import psycopg
-
-from deliveries.ledger.faults import describe
+from deliveries.ledger.faults import describe, traceable
 from deliveries.places import Places
 from deliveries.work import Work
 
@@ -66,6 +64,4 @@ class Flights:
         self._tasks.pop(key, None)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        # psycopg's text may quote a row, device token and all.
-        trace = None if isinstance(error, psycopg.Error) else error
-        logger.error("Notification %s was left after an error: %s", key[0], describe(error), exc_info=trace)
+        logger.error("Notification %s was left after an error: %s", key[0], describe(error), exc_info=traceable(error))

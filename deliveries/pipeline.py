@@ -18,13 +18,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import psycopg
-
 from deliveries import tracing
 from deliveries.endings import attempted, dead_letter, expired, given_up, verdict
 from deliveries.ledger import Abandon, Settle, StartSends, Writer
 from deliveries.ledger.change import Change
-from deliveries.ledger.faults import describe
+from deliveries.ledger.faults import describe, traceable
 from deliveries.models import Status
 from deliveries.outcomes import Ended, LostOwnership, TryAgain
 from deliveries.recipients import Recipients
@@ -77,7 +75,7 @@ class Pipeline:
             raise
         except Exception as bug:
             logger.error(  # noqa: TRY400 - the traceback of a database error stays out
-                "A step failed for a reason that we did not think of: %s", describe(bug), exc_info=_trace(bug)
+                "A step failed for a reason that we did not think of: %s", describe(bug), exc_info=traceable(bug)
             )
             reason = f"An error of ours: {type(bug).__name__}. The log says more."
             await self._put_off(work, TryAgain("internal_error", reason))
@@ -220,8 +218,3 @@ class Pipeline:
             status if wait is None else f"due again in {wait:.1f} s",
             extra={"code": code, "reason": reason},
         )
-
-
-def _trace(error: Exception) -> Exception | None:
-    """What may be logged with a traceback: psycopg's text may quote a row, device token and all."""
-    return None if isinstance(error, psycopg.Error) else error

@@ -142,10 +142,7 @@ def _origin(address: SplitResult) -> tuple[str, str | None, int | None]:
 
 def _wait(answer: Answer) -> float | None:
     """Seconds that the answer asks to wait, within bounds and a little more; None if it does not."""
-    try:
-        asked = retry_after(answer.headers)
-    except ValueError:  # a header that is no text
-        return None
+    asked = retry_after(answer.headers)
     return None if asked is None else _jittered(min(max(asked, SHORTEST_WAIT), LONGEST_WAIT))
 
 

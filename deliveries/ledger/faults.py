@@ -21,6 +21,11 @@ def is_passing(error: BaseException) -> bool:
     return error.sqlstate[:2] in PASSING
 
 
+def traceable(error: BaseException) -> BaseException | None:
+    """The error for `exc_info`; None for one of the database, whose text may quote a row, device token and all."""
+    return None if isinstance(error, psycopg.Error) else error
+
+
 def describe(error: BaseException) -> str:
     """The error without what PostgreSQL quotes of the row in DETAIL and CONTEXT."""
     if isinstance(error, psycopg.Error) and error.sqlstate is not None:
