@@ -75,8 +75,8 @@ class Hands:
 
     def start(self, id: str, fence: int, *tokens: str) -> list[Delivery]:
         deliveries = [delivery(id, token) for token in tokens or ("t1",)]
-        [ids] = self.write(StartSends(id, fence, deliveries))
-        return [one for one in deliveries if one.begin(ids)]
+        [started] = self.write(StartSends(id, fence, deliveries))
+        return [one for one in deliveries if one.begin(started.ids)]
 
     def claim(self, limit: int = 100, ids=None):
         [works] = self.write(Claim(limit, ids))
