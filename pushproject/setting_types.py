@@ -1,12 +1,34 @@
-"""The kinds of value that a setting may have, and how each is read from text."""
+"""How a setting is declared, the kinds of value that one may have, and how each is read from text."""
 
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
 from pika import URLParameters
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
+
+
+def setting(default: object, about: str, between: tuple[float, float] | None = None) -> Any:
+    """A field with its description, and its bounds in both."""
+    if between is None:
+        return Field(default=default, description=about)
+    low, high = between
+    return Field(default=default, description=f"{about} From {low:g} to {high}.", ge=low, le=high)
+
+
+def secret_file(name: str) -> Any:
+    """The field before a `Secret`, and named like it with `_file`, that may hold it instead."""
+    return setting(None, f"A file whose content is `{name}`, instead of that.")
+
+
+def _from_file(value: object, info: ValidationInfo) -> object:
+    path = info.data.get(f"{info.field_name}_file")
+    if path is None:
+        return value
+    if value is not None:
+        raise ValueError("is set twice, directly and as a file")
+    return path.read_text().strip() or None
 
 
 def _http(value: str) -> str:
@@ -53,14 +75,15 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+Secret = Annotated[SecretStr | None, BeforeValidator(_from_file)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 SomeCommaList = Annotated[CommaList, Field(min_length=1)]
 JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
 PostgresUrl = Annotated[
-    SecretStr | None,
+    Secret,
     _secret_url("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg"),
 ]
-AmqpUrl = Annotated[SecretStr | None, _secret_url("amqp", "amqps"), AfterValidator(_readable_by_pika)]
+AmqpUrl = Annotated[Secret, _secret_url("amqp", "amqps"), AfterValidator(_readable_by_pika)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
