@@ -40,8 +40,11 @@ Id = Annotated[
 ]
 
 
+NOBODY = frozenset({".", ".."})
+
+
 def _names_somebody(id: str) -> str:
-    if id in {".", ".."}:
+    if id in NOBODY:
         raise ValueError("should not be . or .., which lead elsewhere in an address")
     return id
 
@@ -219,6 +222,5 @@ def _readable_id(fields: Mapping[str, Any]) -> str | None:
     value = fields.get("notification_id")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if isinstance(value, str) and 0 < len(value.strip()) <= 255 and value.isprintable():
-        return value.strip()
-    return None
+    id = value.strip() if isinstance(value, str) and value.isprintable() else ""
+    return id if 0 < len(id) <= 255 and id not in NOBODY else None
