@@ -85,7 +85,7 @@ class PushRequest(BaseModel):
     ttl: int | None = Field(None, ge=0, le=MAX_TTL, strict=True, description="seconds from acceptance")
     expires_at: AwareDatetime | None = None
     language: str = Field("en", max_length=16)
-    device_tokens: list[Device] = Field(default_factory=list, repr=False, description="instead of the user service's")
+    device_tokens: list[Device] = Field(default_factory=list, description="instead of the user service's")
     request_id: SegmentId | None = None
     correlation_id: Id
     guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
