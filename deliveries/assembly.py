@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from pydantic import SecretStr
 
 from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.ledger import Writer
 from deliveries.pipeline import Pipeline
-from deliveries.profiles import PROFILES
+from deliveries.profiles import in_force
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
@@ -49,13 +50,13 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     """Builds everything from the settings; to be called on the loop that will run it."""
     push = settings.PUSH
     http = HttpClient()
-    profile = PROFILES[push.upstream_profile]
+    profile = in_force(push)
     retries = RetryPolicy.of(
         attempts=push.max_retry_attempts, min_wait=push.retry_min_wait, max_wait=push.retry_max_wait
     )
-    users = _upstream("user_service", push.user_service_url, http)
-    templates = _upstream("template_service", push.template_service_url, http)
-    gateway = _upstream("gateway", push.api_gateway_url, http)
+    users = _upstream("user_service", push.user_service_url, push.user_service_header, http)
+    templates = _upstream("template_service", push.template_service_url, push.template_service_header, http)
+    gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
     name, options = settings.PROVIDER
     provider = build(name, http, options)
     reporter = Reporter(gateway, profile, retries.report)
@@ -77,7 +78,8 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     )
 
 
-def _upstream(name: str, base_url: str, http: HttpClient) -> Upstream:
+def _upstream(name: str, base_url: str, header: SecretStr | None, http: HttpClient) -> Upstream:
     push = settings.PUSH
     breaker = Breaker(name, push.circuit_breaker_fail_max, push.circuit_breaker_timeout)
-    return Upstream(name, base_url, http, breaker)
+    key, _, value = header.get_secret_value().partition(":") if header else ("", "", "")
+    return Upstream(name, base_url, http, breaker, {key: value.strip()} if key else None)

@@ -1,9 +1,13 @@
 """What Django's checks say about settings that are allowed and yet look wrong."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+from deliveries.models import Status
+from deliveries.profiles import Report, in_force
 
 FEWEST_FOR_BATCHES = 50
 UPSTREAMS = ("user_service_url", "template_service_url", "api_gateway_url")
@@ -26,3 +30,14 @@ def upstreams_are_named(**_: Any) -> list[CheckMessage]:
         return []
     wrong = f"{', '.join(forgotten)}: not set, so the sandbox's address is asked."
     return [Warning(wrong, hint="Set them to the services' addresses.", id="deliveries.W002")]
+
+
+@register
+def reports_name_their_notification(**_: Any) -> list[CheckMessage]:
+    """Where the dialect's report has no id in its body, the path has it, or the gateway hears about nobody."""
+    profile = in_force(settings.PUSH)
+    _method, path, body = profile.told(Report("its-id", Status.SENT, datetime.now(UTC), None))
+    if "its-id" in path or "its-id" in body.values():
+        return []
+    wrong = f"API_GATEWAY_PATH is {path}: a report would not say which notification it is about."
+    return [Error(wrong, hint="Put {notification_id} into it.", id="deliveries.E001")]

@@ -41,9 +41,10 @@ class Book:
         """FCM took a message; `token`, `tag` and `name` are what later questions are about."""
         self._write("accepted", entry)
 
-    def reported(self, correlation_id: str | None, body: Entry) -> None:
-        """The gateway took a report."""
-        self._write("report", {"correlation_id": correlation_id, "body": body})
+    def reported(self, correlation_id: str | None, notification_id: str, body: Entry) -> None:
+        """The gateway took a report; whose it is may stand in its address alone."""
+        entry = {"correlation_id": correlation_id, "notification_id": notification_id, "status": body["status"]}
+        self._write("report", entry | {"body": body})
 
     def refused(self, code: str) -> None:
         """FCM refused a message with this error code of its own."""
@@ -88,7 +89,7 @@ class Book:
                 self._take_accepted(entry, line)
             case "report":
                 self._reports.append(line)
-                self._told.add((entry["body"]["notification_id"], entry["body"]["status"]))
+                self._told.add((entry["notification_id"], entry["status"]))
             case "refused":
                 self._refusals[entry["code"]] += 1
             case "counted":

@@ -80,7 +80,7 @@ class SandboxProcess:
         """The bodies of the reports that the gateway took, by notification id."""
         by_id: dict[str, list[dict[str, Any]]] = {}
         for report in self.book()["reports"]:
-            by_id.setdefault(report["body"]["notification_id"], []).append(report["body"])
+            by_id.setdefault(report["notification_id"], []).append(report["body"])
         return by_id
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
@@ -207,7 +207,7 @@ def check_invariants(sandbox: SandboxProcess, *, answers_lost: bool = False) -> 
     }
     too_many = {key[0]: count for key, count in accepted.items() if count > allowed.get(key, 0)}
     assert not too_many, f"I2: accepted more often than the ledger says: {too_many}"
-    reports = Counter((r["body"]["notification_id"], r["body"]["status"]) for r in book["reports"])
+    reports = Counter((r["notification_id"], r["status"]) for r in book["reports"])
     doubled = {key: count for key, count in reports.items() if count > 1}
     assert answers_lost or not doubled, f"I3: reported more than once: {doubled}"
     unreported = query(

@@ -1,0 +1,25 @@
+"""Settings of Firebase Cloud Messaging."""
+
+from pydantic import FilePath
+from pydantic_settings import BaseSettings
+
+from pushproject.setting_types import HttpUrl, Name, Secret, secret_file, setting
+
+
+class Google(BaseSettings):
+    """Which project, and who we are there."""
+
+    google_application_credentials: FilePath | None = setting(
+        None, "The service-account file (JSON) for FCM; tokens come from its `token_uri`."
+    )
+    fcm_project_id: Name | None = setting(None, "The Firebase project. Without it: the service-account file's.")
+    fcm_endpoint: HttpUrl = setting(
+        "https://fcm.googleapis.com",
+        "Where FCM HTTP v1 answers; http:// is allowed, for the sandbox and tests.",
+    )
+    fcm_server_key_file: FilePath | None = secret_file("FCM_SERVER_KEY")
+    fcm_server_key: Secret = setting(None, "Key of FCM's legacy wire format. HTTP v1 does not use it.")
+    fcm_api_url: HttpUrl = setting(
+        "https://fcm.googleapis.com/fcm/send",
+        "Address of FCM's legacy wire format. HTTP v1 does not use it.",
+    )
