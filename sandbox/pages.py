@@ -10,6 +10,7 @@ from string import Template
 
 from sandbox.devices import STATES
 from sandbox.faults import FAULTS, SERVICES
+from sandbox.fcm_legacy import SERVER_KEY
 from sandbox.neighbours import TEMPLATES, USERS
 from sandbox.screen import Push
 from sandbox.templates import TEXTS
@@ -48,6 +49,7 @@ def index(base: str, faults: Mapping[str, Mapping[str, object]]) -> str:
     return page(
         "index.html",
         base=escape(base),
+        server_key=escape(SERVER_KEY),
         users=_rows((f"{prefix}…", text) for prefix, text in USERS.items()),
         states=_rows((f"{state}-…", text) for state, text in STATES.items()),
         templates=_rows((f"{prefix}…", text) for prefix, text in TEMPLATES.items()),

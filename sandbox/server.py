@@ -10,7 +10,7 @@ import sys
 import orjson
 from aiohttp import web
 
-from sandbox import fcm, neighbours, oauth
+from sandbox import fcm, fcm_legacy, neighbours, oauth
 from sandbox.answers import JSON, html_answer, json_answer
 from sandbox.book import Book
 from sandbox.faults import Faults
@@ -35,6 +35,7 @@ class World:
         self.tokens = oauth.AccessTokens(account, token_uri, self.book)
         self.faults = Faults(options.slow, options.retry_after)
         self.fcm = fcm.Fcm(options, self.tokens, self.book)
+        self.fcm_legacy = fcm_legacy.FcmLegacy(options, self.book)
         self.neighbours = neighbours.Neighbours(options, self.book)
         self.phone = Phone(self.screen)
 
@@ -50,6 +51,7 @@ class World:
         report = guard("gateway", self.neighbours.report, neighbours.refuse)
         return [
             web.post(send, guard("fcm", self.fcm.send, fcm.refuse)),
+            web.post("/fcm/send", guard("fcm", self.fcm_legacy.send, fcm_legacy.refuse)),
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
             web.get("/api/v1/users/{user_id:[^/]+}", user, allow_head=False),
