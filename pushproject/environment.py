@@ -25,6 +25,7 @@ from pushproject.setting_types import (
     Name,
     PostgresUrl,
     SomeCommaList,
+    UserCall,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -90,6 +91,11 @@ class Environment(BaseSettings):
 
     upstream_profile: Literal["spec"] = setting("spec", "How the services around us speak: spec.")
     user_service_url: HttpUrl = setting(SANDBOX, "Base address of the user service. The default is the sandbox's.")
+    user_service_dead_token_path: UserCall | None = setting(
+        None,
+        "Where the user service is told of dead device tokens, as JSON: a path, after a method unless that is POST, "
+        "such as `DELETE /api/v1/users/{user_id}/push-tokens`. Without it nobody is told.",
+    )
     template_service_url: HttpUrl = setting(
         SANDBOX, "Base address of the template service. The default is the sandbox's."
     )

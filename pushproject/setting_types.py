@@ -1,5 +1,6 @@
 """The kinds of value that a setting may have, and how each is read from text."""
 
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -39,6 +40,17 @@ def _readable_by_pika(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _call(value: str) -> str:
+    """`METHOD /path`; POST where no method is named."""
+    parts = re.fullmatch(r"(?:(POST|PUT|PATCH|DELETE)\s+)?(/[!-~]*)", value.strip(), re.IGNORECASE)
+    if not parts:
+        raise ValueError("is not a path that begins with /, alone or after POST, PUT, PATCH or DELETE")
+    method, path = parts.groups()
+    if unknown := re.search(r"{[^}]*}?|}", path.replace("{user_id}", "")):
+        raise ValueError(f"has {unknown[0]!r}, and {{user_id}} is the only placeholder: the token goes in the body")
+    return f"{(method or 'POST').upper()} {path}"
+
+
 def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -63,4 +75,5 @@ PostgresUrl = Annotated[
     _secret_url("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg"),
 ]
 AmqpUrl = Annotated[SecretStr | None, _secret_url("amqp", "amqps"), AfterValidator(_readable_by_pika)]
+UserCall = Annotated[str, AfterValidator(_call)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]

@@ -34,6 +34,7 @@ TEMPLATES = {
 }
 STATUSES = ("pending", "delivered", "failed")
 _REPORT_KEYS = {"notification_id", "status", "timestamp", "error"}
+_DEAD_TOKEN_KEYS = {"user_id", "token", "platform", "reason", "died_at"}
 _SEVERAL: dict[str, tuple[Device, ...]] = {
     "nodevice-": (),
     "multi-": (("ok", "android"), ("ok", "ios"), ("ok", "web")),
@@ -42,7 +43,7 @@ _SEVERAL: dict[str, tuple[Device, ...]] = {
 
 
 class Neighbours:
-    """The three services; each call is counted, a report is written down whole."""
+    """The three services; each call is counted, what we are told is written down whole."""
 
     def __init__(self, options: Options, book: Book) -> None:
         self._options = options
@@ -59,6 +60,20 @@ class Neighbours:
         if user.startswith("unknown-"):
             return bad(404, "user not found")
         return good(_profile(user))
+
+    async def dead_token(self, request: web.Request) -> web.Response:
+        """POST /api/v1/users/{user_id}/push-tokens/dead; anything but the five agreed keys is refused."""
+        self._note_correlation(request)
+        user = request.match_info["user_id"]
+        if user.startswith("unknown-"):
+            return bad(404, "user not found")
+        try:
+            body = _dead_token(await request.read(), user)
+        except ValueError as wrong:
+            self._book.counted("refused_dead_tokens")
+            return bad(400, str(wrong))
+        self._book.buried(request.headers.get("X-Correlation-ID"), body)
+        return good(None, 200, "token forgotten")
 
     async def render(self, request: web.Request) -> web.Response:
         """POST /api/v1/templates/render."""
@@ -137,6 +152,18 @@ def _report(raw: bytes) -> dict[str, Any]:
     _demand(body.get("status") in STATUSES, f"status must be one of {', '.join(STATUSES)}")
     _demand(isinstance(body.get("error", ""), str), "error must be a string")
     _demand(_is_time(body.get("timestamp")), "timestamp must be ISO 8601 with a time zone")
+    return body
+
+
+def _dead_token(raw: bytes, user: str) -> dict[str, Any]:
+    """What was told as it came; raises ValueError with what is wrong."""
+    body = _object(raw)
+    wrong = sorted(body.keys() ^ _DEAD_TOKEN_KEYS)
+    _demand(not wrong, f"missing, or should not exist: {', '.join(wrong)}")
+    _demand(all(isinstance(value, str) for value in body.values()), "every property must be a string")
+    _demand(all(body[name] for name in _DEAD_TOKEN_KEYS - {"platform"}), "only platform may be empty")
+    _demand(body["user_id"] == user, "user_id is another than the address says")
+    _demand(_is_time(body["died_at"]), "died_at must be ISO 8601 with a time zone")
     return body
 
 

@@ -47,6 +47,7 @@ class World:
     def _services(self) -> list[web.RouteDef]:
         guard, send = self.faults.guard, "/v1/projects/{project}/messages:send"
         user = guard("users", self.neighbours.user, neighbours.refuse)
+        buried = guard("users", self.neighbours.dead_token, neighbours.refuse)
         render = guard("templates", self.neighbours.render, neighbours.refuse)
         report = guard("gateway", self.neighbours.report, neighbours.refuse)
         return [
@@ -55,6 +56,7 @@ class World:
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
             web.get("/api/v1/users/{user_id:[^/]+}", user, allow_head=False),
+            web.post("/api/v1/users/{user_id:[^/]+}/push-tokens/dead", buried),
             web.post("/api/v1/templates/render", render),
             web.post("/api/v1/push/status/", report),
         ]
