@@ -145,6 +145,7 @@ def test_a_user_who_is_gone_has_forgotten_the_token(engine, sandbox, one):
 def test_two_notifications_with_the_same_dead_token_owe_one_debt(one, other):
     earlier, later = died(), died(notification_id="n2", error_code="INVALID_ARGUMENT")
     one.write(later, earlier)
+    assert the_row("notification_id", "died_at") == ("n2", later.died_at)
     other.write(died(notification_id="n3"))
     assert the_row("notification_id") == ("n3",)
     [debt] = owed(one)
@@ -156,6 +157,7 @@ def test_one_that_dies_again_while_it_is_told_stays_one_debt(one, other):
     one.write(died())
     [debt] = owed(one)
     other.write(died(notification_id="n2"))
+    assert owed(other) == []
     one.write(PaidDeadToken(debt["id"]))
     assert the_row("report_due_at") == (None,)
 
@@ -188,11 +190,12 @@ def test_a_claim_holds_the_debt_for_a_while_and_a_dead_worker_loses_it(one, othe
     assert debt["report_attempts"] == 0
 
 
-def test_a_send_that_began_before_the_user_service_was_told_owes_nothing_again(one):
+@pytest.mark.parametrize("answer", ["", "400: no such endpoint"])
+def test_a_send_that_began_before_the_user_service_was_told_owes_nothing_again(one, answer):
     one.accept("n1", "n2")
     [first], [second] = one.start("n1", 1, TOKEN), one.start("n2", 1, TOKEN)
     one.write(died(first.id))
-    one.write(PaidDeadToken(owed(one)[0]["id"]))
+    one.write(PaidDeadToken(owed(one)[0]["id"], answer))
     one.write(died(second.id))
     assert owed(one) == []
 

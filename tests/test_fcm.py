@@ -495,6 +495,15 @@ async def test_a_hundred_refused_sends_share_one_new_token(tmp_path: Path) -> No
 
 
 @in_loop
+async def test_a_project_that_is_closed_to_us_is_asked_once(tmp_path: Path) -> None:
+    google = Google(always(403, error(403, "PERMISSION_DENIED", error_info("SERVICE_DISABLED"))))
+    async with a_provider(google, tmp_path) as (provider, there):
+        await failure(provider)
+        assert len(sends(there)) == 1
+    assert google.token_requests == 1
+
+
+@in_loop
 async def test_apple_s_refusal_is_not_about_our_token(tmp_path: Path) -> None:
     google = Google(always(401, error(401, "UNAUTHENTICATED", *THIRD_PARTY)))
     async with a_provider(google, tmp_path) as (provider, there):
