@@ -11,6 +11,7 @@ from django.conf import settings
 from pydantic import SecretStr
 
 from deliveries.dead_letters import DeadLetterOffice, Publish
+from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import Writer
 from deliveries.pipeline import Pipeline
 from deliveries.profiles import in_force
@@ -32,9 +33,14 @@ class Assembly:
 
     pipeline: Pipeline
     dead_letters: DeadLetterOffice
+    dead_tokens: DeadTokenOffice | None
     upstreams: tuple[Upstream, ...]
     provider: Provider
     http: HttpClient
+
+    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice]:
+        """What pays debts, each on a clock of its own."""
+        return [office for office in (self.dead_letters, self.dead_tokens) if office is not None]
 
     def health(self) -> dict[str, Any]:
         """The state of every neighbour as this process sees it, by name."""
@@ -60,7 +66,8 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     name, options = settings.PROVIDER
     provider = build(name, http, options)
     reporter = Reporter(gateway, profile, retries.report)
-    sender = Sender(provider, retries, alive)
+    call = push.user_service_dead_token_path
+    sender = Sender(provider, retries, alive, tells=call is not None)
     return Assembly(
         Pipeline(
             writer,
@@ -72,6 +79,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             alive,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
+        DeadTokenOffice(writer, users, call, retries.report) if call else None,
         (users, templates, gateway),
         provider,
         http,

@@ -26,7 +26,7 @@ class Reporter:
 
         After a resend that ended as before, in the gateway's words, there is nothing new to tell.
         """
-        if work.reported_status and (work.reported_status == Status.SENT) == (work.status == Status.SENT):
+        if work.reported_status and self._profile.word(work.reported_status) == self._profile.word(work.status):
             return Reported(work.id, work.fence)
         error = None if work.status == Status.SENT else work.error_message or work.error_code
         try:

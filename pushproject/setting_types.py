@@ -70,6 +70,17 @@ def _readable_by_pika(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _call(value: str) -> str:
+    """`METHOD /path`; POST where no method is named."""
+    parts = re.fullmatch(r"(?:(POST|PUT|PATCH|DELETE)\s+)?(/[!-~]*)", value.strip(), re.IGNORECASE)
+    if not parts:
+        raise ValueError("is not a path that begins with /, alone or after POST, PUT, PATCH or DELETE")
+    method, path = parts.groups()
+    if unknown := re.search(r"{[^}]*}?|}", path.replace("{user_id}", "")):
+        raise ValueError(f"has {unknown[0]!r}, and {{user_id}} is the only placeholder: the token goes in the body")
+    return f"{(method or 'POST').upper()} {path}"
+
+
 def split(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -137,5 +148,6 @@ PostgresUrl = Annotated[
     _secret_url("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg"),
 ]
 AmqpUrl = Annotated[Secret, _secret_url("amqp", "amqps"), AfterValidator(_readable_by_pika)]
+UserCall = Annotated[str, AfterValidator(_call)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 AuthHeader = Annotated[Secret, AfterValidator(_header)]

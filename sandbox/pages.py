@@ -12,6 +12,7 @@ from sandbox.devices import STATES
 from sandbox.dialects import DIALECTS, Dialect
 from sandbox.dialects.users import USERS
 from sandbox.faults import FAULTS, SERVICES
+from sandbox.fcm_legacy import SERVER_KEY
 from sandbox.screen import Push
 from sandbox.templates import TEXTS
 
@@ -52,6 +53,7 @@ def index(base: str, dialect: Dialect, faults: Mapping[str, Mapping[str, object]
         dialect=escape(dialect.name),
         dialects=_rows((name, spoken.about) for name, spoken in DIALECTS.items()),
         calls=_rows((f"{call.method} {call.path}", call.about) for call in dialect.calls()),
+        server_key=escape(SERVER_KEY),
         users=_rows((f"{prefix}…", text) for prefix, text in USERS.items()),
         states=_rows((f"{state}-…", text) for state, text in STATES.items()),
         templates=_rows((f"{prefix}…", text) for prefix, text in dialect.templates.items()),

@@ -13,7 +13,7 @@ from functools import partial
 import orjson
 from aiohttp import web
 
-from sandbox import fcm, oauth
+from sandbox import fcm, fcm_legacy, oauth
 from sandbox.answers import JSON, html_answer, json_answer
 from sandbox.book import Book
 from sandbox.dialects import DIALECTS
@@ -39,6 +39,7 @@ class World:
         self.tokens = oauth.AccessTokens(account, token_uri, self.book)
         self.faults = Faults(options.slow, options.retry_after)
         self.fcm = fcm.Fcm(options, self.tokens, self.book)
+        self.fcm_legacy = fcm_legacy.FcmLegacy(options, self.book)
         self.dialect = DIALECTS[options.dialect](options.slow, options.headers, self.book)
         self.phone = Phone(self.screen)
 
@@ -51,6 +52,7 @@ class World:
         guard, send = self.faults.guard, "/v1/projects/{project}/messages:send"
         return [
             web.post(send, guard("fcm", self.fcm.send, fcm.refuse)),
+            web.post("/fcm/send", guard("fcm", self.fcm_legacy.send, fcm_legacy.refuse)),
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
         ]

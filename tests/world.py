@@ -24,6 +24,7 @@ from deliveries.engine import Engine
 from deliveries.ledger import Accept
 from deliveries.ledger.connection import conninfo
 from deliveries.profiles import SPEC
+from pushproject.provider import provider
 from tests.rabbit import RabbitNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -313,11 +314,7 @@ def engine(transactional_db: None, sandbox: SandboxProcess, settings: Any) -> It
         quick: dict[str, Any] = {name.lower(): float(value) for name, value in QUICK.items()}
         world = {name.lower(): value for name, value in sandbox.variables().items()} | more
         settings.PUSH = django_settings.PUSH.model_copy(update=quick | world)
-        name, options = django_settings.PROVIDER
-        settings.PROVIDER = (
-            name,
-            options | {"credentials_file": world["google_application_credentials"], "endpoint": world["fcm_endpoint"]},
-        )
+        settings.PROVIDER = provider(settings.PUSH)
         started.append(EngineInTest([]))
         return started[-1]
 

@@ -18,8 +18,12 @@ class Google(BaseSettings):
         "Where FCM HTTP v1 answers; http:// is allowed, for the sandbox and tests.",
     )
     fcm_server_key_file: FilePath | None = secret_file("FCM_SERVER_KEY")
-    fcm_server_key: Secret = setting(None, "Key of FCM's legacy wire format. HTTP v1 does not use it.")
+    fcm_server_key: Secret = setting(
+        None,
+        "Key of FCM's legacy wire format, which is spoken when this is set and `GOOGLE_APPLICATION_CREDENTIALS` is "
+        "not. Google has switched it off.",
+    )
     fcm_api_url: HttpUrl = setting(
         "https://fcm.googleapis.com/fcm/send",
-        "Address of FCM's legacy wire format. HTTP v1 does not use it.",
+        "Where FCM's legacy wire format is spoken: of use with `FCM_SERVER_KEY` and a server that still speaks it.",
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, FilePath, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from pushproject.setting_types import AuthHeader, HttpUrl, path_holding, secret_file, setting, split, upper
+from pushproject.setting_types import AuthHeader, HttpUrl, UserCall, path_holding, secret_file, setting, split, upper
 
 SANDBOX = "http://127.0.0.1:9099"
 
@@ -36,6 +36,11 @@ class Neighbours(BaseSettings):
         [],
         "Paths that are asked for a user, in turn, separated by commas; each holds `{user_id}`. Without it: the "
         "profile's.",
+    )
+    user_service_dead_token_path: UserCall | None = setting(
+        None,
+        "Where the user service is told of dead device tokens, as JSON: a path, after a method unless that is POST, "
+        "such as `DELETE /api/v1/users/{user_id}/push-tokens`. Without it nobody is told.",
     )
     user_service_header_file: FilePath | None = secret_file("USER_SERVICE_HEADER")
     user_service_header: AuthHeader = setting(None, header("user service"))

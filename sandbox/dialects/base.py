@@ -75,6 +75,10 @@ class Dialect:
         """The gateway took a report."""
         self._book.reported(request.headers.get("X-Correlation-ID"), notification_id, body)
 
+    def buried(self, request: web.Request, body: dict[str, Any]) -> None:
+        """The user service took word of a dead token."""
+        self._book.buried(request.headers.get("X-Correlation-ID"), body)
+
     def _knows(self, service: str, request: web.Request) -> bool:
         name, value = self._headers.get(service, ("", ""))
         return not name or request.headers.get(name) == value

@@ -14,6 +14,7 @@ from sandbox.dialects.users import has_several, meet, tokens_of, wants_pushes
 
 STATUSES = ("pending", "delivered", "failed")
 ORDER_KEYS = ("template_id", "template_code", "variables", "language")
+DEAD_TOKEN_KEYS = ("user_id", "token", "platform", "reason", "died_at")
 REPORT_KEYS = ("notification_id", "status", "timestamp", "error")
 
 
@@ -32,6 +33,10 @@ class Spec(Dialect):
                 "User service: preferences and push_token, or push_tokens for several devices.",
             ),
             Call(
+                "users", "dead_tokens", "POST", "/api/v1/users/{user_id}/push-tokens/dead", self.dead_token,
+                "User service: takes word of a dead token, exactly {user_id, token, platform, reason, died_at}.",
+            ),
+            Call(
                 "templates", "renders", "POST", "/api/v1/templates/render", self.render,
                 "Template service: {template_id, template_code, variables, language} becomes {title, body}.",
             ),
@@ -48,6 +53,20 @@ class Spec(Dialect):
         listed = [{"token": token, "platform": platform, "is_active": True} for token, platform in tokens_of(user)]
         devices: dict[str, Any] = {"push_tokens": listed} if has_several(user) else {"push_token": listed[0]["token"]}
         return good(profile | devices)
+
+    async def dead_token(self, request: web.Request) -> web.Response:
+        user = request.match_info["user_id"]
+        if user.startswith("unknown-"):
+            raise Refused(404, "user not found")
+        body = await json_object(request, DEAD_TOKEN_KEYS, 400)
+        missing = sorted(set(DEAD_TOKEN_KEYS) - body.keys())
+        demand(not missing, 400, f"missing: {', '.join(missing)}")
+        demand(all(isinstance(value, str) for value in body.values()), 400, "every property must be a string")
+        demand(all(body[key] for key in DEAD_TOKEN_KEYS if key != "platform"), 400, "only platform may be empty")
+        demand(body["user_id"] == user, 400, "user_id is another than the address says")
+        demand(is_time(body["died_at"]), 400, "died_at must be ISO 8601 with a time zone")
+        self.buried(request, body)
+        return good(None, 200, "token forgotten")
 
     async def render(self, request: web.Request) -> web.Response:
         order = await json_object(request, ORDER_KEYS, 422)
