@@ -67,7 +67,7 @@ def one_of_each() -> list:
     PushAttempt.objects.create(
         notification=sent, delivery=arrived, stage="send", outcome="retry", error_code="UNAVAILABLE"
     )
-    keys.create("shop")
+    keys.create("shop", actor="shell test")
     state = {"fcm": {"breaker": {"state": "open"}}}
     worker = Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state)
     letter = dead_letter(json.dumps({"push_tokens": [TOKEN]}).encode())
@@ -362,7 +362,7 @@ def test_the_pages_of_dramatiqs_tasks_are_gone():
 
 
 def test_a_key_is_revoked_from_its_list(admin_client):
-    key = keys.create("shop")
+    key = keys.create("shop", actor="shell test")
     chosen = [ApiKey.objects.get().pk]
     shown = admin_client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen}, follow=True)
     assert "1 revoked" in text(shown)
@@ -373,7 +373,7 @@ def test_a_key_is_revoked_from_its_list(admin_client):
 def test_who_may_only_look_revokes_no_key(client):
     guest = User.objects.create_user("guest", password="guest", is_staff=True)
     guest.user_permissions.add(Permission.objects.get(codename="view_apikey"))
-    key = keys.create("shop")
+    key = keys.create("shop", actor="shell test")
     client.force_login(guest)
     assert client.get(listed(ApiKey)).status_code == 200
     chosen = [ApiKey.objects.get().pk]
