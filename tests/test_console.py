@@ -1,5 +1,6 @@
 """The console shows every row of the ledger in plain words, changes none, and never shows a device token."""
 
+import hashlib
 import json
 import re
 from datetime import timedelta
@@ -19,7 +20,9 @@ from django_dramatiq.models import Task
 from deliveries.api import keys
 from deliveries.models import (
     ApiKey,
+    AuditEntry,
     DeadLetter,
+    DeadToken,
     Notification,
     PushAttempt,
     PushDelivery,
@@ -28,7 +31,7 @@ from deliveries.models import (
 )
 
 TOKEN = "dGVzdC1kZXZpY2UtdG9rZW4:APA91b" + "Qw3rTy-_" * 15
-MODELS = [ApiKey, DeadLetter, Notification, PushDelivery, Worker]
+MODELS = [ApiKey, AuditEntry, DeadLetter, DeadToken, Notification, PushDelivery, Worker]
 LEDGER = [Notification, PushDelivery, DeadLetter]
 
 pytestmark = pytest.mark.django_db
@@ -70,8 +73,14 @@ def one_of_each() -> list:
     keys.create("shop", actor="shell test")
     state = {"fcm": {"breaker": {"state": "open"}}}
     worker = Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state)
-    letter = dead_letter(json.dumps({"push_tokens": [TOKEN]}).encode())
-    return [sent, arrived, ApiKey.objects.get(), worker, letter]
+    letter = dead_letter(json.dumps({"push_tokens": [TOKEN]}).encode(), note=f"see {TOKEN}")
+    dead = DeadToken.objects.create(
+        token_hash=hashlib.sha256(TOKEN.encode()).hexdigest(), device_token=TOKEN, user_id="u-1", provider="fcm"
+    )
+    entry = AuditEntry.objects.create(
+        actor="user ada", action="resend", subject="n-1", reason=f"because of {TOKEN}", detail={"note": TOKEN}
+    )
+    return [sent, arrived, ApiKey.objects.get(), worker, letter, dead, entry]
 
 
 def listed(model, query: str = "") -> str:
@@ -189,6 +198,11 @@ def test_a_long_dead_letter_is_shown_in_part(admin_client):
         ({"status": Status.FAILED, "error_message": "It broke."}, "It broke."),
         ({"status": Status.EXPIRED, "error_code": "expired"}, "give it a later expires_at"),
         ({"status": Status.CANCELLED}, "It was cancelled."),
+        ({"status": Status.CANCELLED, "error_message": "Cancelled by user ada."}, "Cancelled by user ada."),
+        ({"status": Status.CANCELLED, "error_code": "cancelled"}, "If it is wanted after all, resend it."),
+        ({"cancel_reason": "Cancelled by user ada."}, "it is about to end. Cancelled by user ada."),
+        ({"resent_at": timezone.now()}, "It is being sent again, as was asked for at"),
+        ({"status": Status.FAILED, "error_code": "device_gone"}, "no longer lists this device"),
         ({"worker_id": uuid4(), "next_attempt_at": None}, "A worker has it in work."),
         ({}, "It is due, and waits for a worker."),
         ({}, "No worker is alive. Start one: python manage.py"),
@@ -336,7 +350,7 @@ def test_no_row_can_be_changed_or_deleted(admin_client, action):
         assert type(row).objects.filter(pk=row.pk).values().get() == before
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", sorted(set(MODELS) - {ApiKey}, key=str))
 def test_no_row_can_be_added_nor_deleted_by_an_action(admin_client, model):
     one_of_each()
     url = reverse(f"admin:deliveries_{model._meta.model_name}_add")

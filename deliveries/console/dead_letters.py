@@ -42,7 +42,6 @@ class DeadLetterAdmin(OperableAdmin):
             AuditEntry.Action.REDRIVE,
             "Each that is open is tried once more: a message is read again, and a notification whose attempts were "
             "used up is sent again.",
-            "will be tried again",
             OPEN,
             redrive,
             sends=True,
@@ -50,7 +49,6 @@ class DeadLetterAdmin(OperableAdmin):
         Operation(
             AuditEntry.Action.DISCARD,
             "Each that is open is closed for good: nothing is sent. It stays in the list as discarded.",
-            "discarded",
             OPEN,
             discard,
             needs_reason=True,

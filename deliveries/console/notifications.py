@@ -87,7 +87,6 @@ class NotificationAdmin(OperableAdmin):
             AuditEntry.Action.RESEND,
             "Each that has ended is sent again, at once, to the devices that have not got it. The user's preferences "
             "and devices are looked up anew.",
-            "will be sent again",
             frozenset(ENDS),
             resend,
             sends=True,
@@ -96,7 +95,6 @@ class NotificationAdmin(OperableAdmin):
         Operation(
             AuditEntry.Action.CANCEL,
             "Each that has not ended yet ends before its next send. What is being sent at this moment is still sent.",
-            "will not be sent any more",
             frozenset(Status) - ENDS,
             cancel,
         ),

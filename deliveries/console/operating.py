@@ -56,7 +56,6 @@ class Operation:
 
     action: AuditEntry.Action
     consequence: str
-    done: str
     #: How a row stands that it can be done to; elsewhere its page has no button for it.
     offered_in: frozenset[str]
     act: Callable[[Sequence[Chosen], Who, bool], list[Outcome]]
@@ -160,7 +159,7 @@ class OperableAdmin(LedgerAdmin):
             return self.ask(request, operation, chosen, form)
         who = Who(f"user {request.user.get_username()}", form.cleaned_data["reason"])
         outcomes = operation.act(chosen, who, form.cleaned_data.get("force", False))
-        for level, message in told(outcomes, operation.done):
+        for level, message in told(outcomes):
             messages.add_message(request, level, message)
         return HttpResponseRedirect(self._back(request.POST.get("filters"), chosen))
 

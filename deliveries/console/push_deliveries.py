@@ -30,14 +30,7 @@ def _is(condition: Q) -> ExpressionWrapper[Q]:
 
 
 def resend(chosen: Sequence[Chosen], who: Who, force: bool) -> list[Outcome]:
-    """One target for each notification, with those of its deliveries that were chosen."""
-    by_notification: dict[str, list[Chosen]] = {}
-    for row in chosen:
-        by_notification.setdefault(row.notification_id, []).append(row)
-    targets = [
-        Target(notification_id, tuple(int(row.key) for row in rows), rows[0].seen)
-        for notification_id, rows in by_notification.items()
-    ]
+    targets = [Target(row.notification_id, (int(row.key),), row.seen) for row in chosen]
     return operations.resend(targets, who, force=force)
 
 
@@ -49,7 +42,6 @@ class PushDeliveryAdmin(OperableAdmin):
         Operation(
             AuditEntry.Action.RESEND,
             "Each whose notification has ended is sent again, at once, to this device alone.",
-            "will be sent again",
             frozenset(ENDS),
             resend,
             sends=True,

@@ -13,6 +13,15 @@ from django.utils import timezone
 from deliveries.models import ENDS, Notification, PushDelivery, Status, Worker
 from deliveries.operations import Outcome
 
+#: What came of an operation that did something, behind the number of rows.
+DONE = {
+    "resent": "will be sent again",
+    "cancelling": "will not be sent any more",
+    "redriven": "accepted, and on the way",
+    "known": "closed: a notification of the same id is there already",
+    "discarded": "discarded",
+}
+
 SENTENCES = 5  # of one kind, in one message
 
 #: What to do about our own reasons. Those of a provider bring their advice with them.
@@ -82,16 +91,17 @@ def _sent(notification: Notification) -> str:
     return f"{accepted} Not for the rest: {', '.join(others)}." if others else accepted
 
 
-def told(outcomes: Sequence[Outcome], done: str) -> Iterator[tuple[int, str]]:
-    """What came of an operation: a message for each kind, with its level. `done` follows the number of those done."""
-    if count := sum(outcome.done for outcome in outcomes):
-        yield messages.SUCCESS, f"{count} {done}."
+def told(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
+    """What came of an operation: a message for each kind, with its level."""
     if warnings := [outcome.warning for outcome in outcomes if outcome.warning]:
         yield messages.WARNING, _some(warnings)
-    refused = sorted((outcome for outcome in outcomes if not outcome.done), key=_code)
-    for _, group in groupby(refused, key=_code):
+    for code, group in groupby(sorted(outcomes, key=_code), key=_code):
         sentences = [outcome.sentence for outcome in group]
-        yield messages.WARNING, f"{len(sentences)} {'was' if len(sentences) == 1 else 'were'} not: {_some(sentences)}"
+        count = len(sentences)
+        if code in DONE:
+            yield messages.SUCCESS, f"{count} {DONE[code]}."
+        else:
+            yield messages.WARNING, f"{count} {'was' if count == 1 else 'were'} not: {_some(sentences)}"
 
 
 def _code(outcome: Outcome) -> str:
