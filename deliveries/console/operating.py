@@ -230,4 +230,4 @@ def _tidy(keys: list[str]) -> list[str]:
 def _as_seen(carried: str) -> tuple[str, int | None]:
     """The key of a row, and how often its notification had been resent when the operator saw it."""
     seen, _, key = carried.partition(":")
-    return key, int(seen) if seen.isdecimal() else None
+    return key, int(seen) if seen.isdecimal() and len(seen) < 10 else None
