@@ -39,7 +39,8 @@ pytestmark = pytest.mark.django_db
 
 def one_of_each() -> list:
     """A row of every table that the console shows, each with a token wherever one can stand."""
-    sent = notification("n-1", request={"metadata": {"token": TOKEN, "note": f"see {TOKEN}"}})
+    asked = {"metadata": {"token": TOKEN, "note": f"see {TOKEN}"}}
+    sent = notification("n-1", request=asked, cancel_reason=f"Cancelled by user ada: see {TOKEN}")
     arrived = delivery(sent, body=f"your device is {TOKEN}", data={"device_token": TOKEN})
     PushAttempt.objects.create(
         notification=sent, delivery=arrived, stage="send", outcome="retry", error_code="UNAVAILABLE"

@@ -371,9 +371,9 @@ def test_one_kind_of_outcome_is_one_message():
     outcomes = [Outcome(str(n), "still_invalid", f"Reason {n}.", "It may arrive twice.") for n in range(9)]
     outcomes += [Outcome.of("a", "resent"), Outcome.of("b", "resent")]
     assert [message for _, message in told(outcomes)] == [
-        "It may arrive twice.",
         "2 will be sent again.",
         "9 were not: Reason 0. Reason 1. Reason 2. Reason 3. Reason 4. And 4 more.",
+        "Of 9: It may arrive twice.",
     ]
 
 

@@ -21,7 +21,7 @@ class AuditEntryAdmin(LedgerAdmin):
     empty_state = "Nothing yet: whatever operators and API keys resend, cancel, redrive, discard or make is kept here."
     search_help_text = "A whole notification id, dead letter's id or key's name; or a part of who did it."
     ordering = ("-at",)
-    list_display = (when_short("at"), "actor", "action", "subject", "why", "details")
+    list_display = (when_short("at"), "actor", "action", "subject", "why")
     list_filter = ("action",)
     readonly_fields = ("why", "details")
     fieldsets = ((None, {"fields": (when("at"), "actor", "action", "subject", "why", "details")}),)

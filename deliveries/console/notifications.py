@@ -191,7 +191,8 @@ class NotificationAdmin(OperableAdmin):
 
     @admin.display(description="took")
     def took(self, notification: Notification) -> str:
-        """From acceptance to its end."""
+        """From acceptance, or from the last resend, to its end."""
         if notification.ended_at is None:
             return NOTHING
-        return brief((notification.ended_at - notification.created_at).total_seconds())
+        begin = notification.resent_at or notification.created_at
+        return brief((notification.ended_at - begin).total_seconds())

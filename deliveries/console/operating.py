@@ -27,6 +27,7 @@ from deliveries.console.words import told
 from deliveries.models import AuditEntry
 from deliveries.operations import Outcome, Who
 
+WIDE = "width: 40rem; max-width: 100%; box-sizing: border-box"
 LISTED = 20  # rows that the confirmation names one by one
 
 
@@ -76,7 +77,7 @@ class Confirmation(forms.Form):
     """Why, and whether by force."""
 
     reason = forms.CharField(
-        max_length=1000, widget=forms.TextInput(attrs={"size": 80}), help_text="It is kept in the audit log."
+        max_length=1000, widget=forms.TextInput(attrs={"style": WIDE}), help_text="It is kept in the audit log."
     )
     force = forms.BooleanField(
         required=False,

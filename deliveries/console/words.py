@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.utils import timezone
 
+from deliveries.masking import conceal_text
 from deliveries.models import ENDS, Notification, PushDelivery, Status, Worker
 from deliveries.operations import Outcome
 
@@ -46,11 +47,11 @@ def cause(notification: Notification) -> str:
         return _sent(notification)
     reason = notification.error_message or notification.error_code
     if notification.status == Status.CANCELLED:
-        return reason or "It was cancelled."
+        return conceal_text(reason) or "It was cancelled."
     if notification.status in ENDS:
         return f"Nothing was sent. {reason}" if notification.status == Status.SKIPPED else reason
     if notification.cancel_reason:
-        return f"Nothing more of it is sent, and it is about to end. {notification.cancel_reason}"
+        return f"Nothing more of it is sent, and it is about to end. {conceal_text(notification.cancel_reason)}"
     return f"{_waiting(notification)} {f'Until now: {reason}' if reason else ''}".strip()
 
 
@@ -92,16 +93,20 @@ def _sent(notification: Notification) -> str:
 
 
 def told(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
-    """What came of an operation: a message for each kind, with its level."""
-    if warnings := [outcome.warning for outcome in outcomes if outcome.warning]:
-        yield messages.WARNING, _some(warnings)
-    for code, group in groupby(sorted(outcomes, key=_code), key=_code):
+    """What came of an operation: a message for each kind, what was done first, with its level."""
+    for code, group in groupby(sorted(outcomes, key=_done_first), key=_code):
         sentences = [outcome.sentence for outcome in group]
         count = len(sentences)
         if code in DONE:
             yield messages.SUCCESS, f"{count} {DONE[code]}."
         else:
             yield messages.WARNING, f"{count} {'was' if count == 1 else 'were'} not: {_some(sentences)}"
+    if warnings := [outcome.warning for outcome in outcomes if outcome.warning]:
+        yield messages.WARNING, f"Of {len(warnings)}: {_some(warnings)}"
+
+
+def _done_first(outcome: Outcome) -> tuple[bool, str]:
+    return not outcome.done, outcome.code
 
 
 def _code(outcome: Outcome) -> str:
