@@ -68,6 +68,8 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     reporter = Reporter(gateway, profile, retries.report)
     call = push.user_service_dead_token_path
     sender = Sender(provider, retries, alive, tells=call is not None)
+    # A breaker of its own: a path for dead tokens that fails must not hold up the lookups.
+    graves = _upstream("user_service", push.user_service_url, push.user_service_header, http)
     return Assembly(
         Pipeline(
             writer,
@@ -79,7 +81,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             alive,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
-        DeadTokenOffice(writer, users, call, retries.report) if call else None,
+        DeadTokenOffice(writer, graves, call, retries.report) if call else None,
         (users, templates, gateway),
         provider,
         http,
