@@ -52,14 +52,15 @@ CHECKS = (
             SELECT FROM dead_letters l
             WHERE l.notification_id = n.notification_id AND l.code = 'exhausted' AND l.state <> 'redriven')""",
     ),
+    # A discarded one stays discarded when its notification is resent or pruned.
     Check(
         "I4",
         "Every dead letter with `exhausted` that was not redriven is of a notification that failed so.",
         "Compare the dead letter with its notification; discard it where that was dealt with otherwise.",
         """
         SELECT l.id::text AS id FROM dead_letters l LEFT JOIN notifications n USING (notification_id)
-        WHERE l.code = 'exhausted' AND l.state <> 'redriven'
-          AND (n.status <> 'failed' OR n.error_code <> 'exhausted' OR n.status IS NULL AND l.state = 'open')""",
+        WHERE l.code = 'exhausted' AND (n.status, n.error_code) IS DISTINCT FROM ('failed', 'exhausted')
+          AND (l.state = 'open' OR l.state = 'discarded' AND n.resends = 0)""",
     ),
     Check(
         "I4",
@@ -123,12 +124,13 @@ CHECKS = (
     ),
     Check(
         "consistency",
-        "A notification that ended without being `sent` has no delivery that is.",
+        "A notification that ended otherwise has no such delivery.",
         "The gateway may have been told of a failure that was none.",
         f"""
         SELECT DISTINCT n.notification_id AS id
         FROM notifications n JOIN push_deliveries d USING (notification_id)
-        WHERE n.status NOT IN ('pending', 'sending', 'sent') AND d.status = 'sent' AND {N_SINCE}""",
+        WHERE n.status NOT IN ('pending', 'sending', 'sent') AND (d.status = 'sent' OR d.forced_resends > 0)
+          AND {N_SINCE}""",
     ),
     Check(
         "consistency",
