@@ -176,7 +176,9 @@ def test_ctrl_c_ends_it_between_two_batches_with_the_count_so_far():
     usual = signal.getsignal(signal.SIGINT)
     out = io.StringIO()
     with pytest.raises(SystemExit) as ended:
-        call_command("prune", "--json", "--batch", "10", "--pause", "0.01", stdout=out, stderr=Impatient("20 notifications"))
+        call_command(
+            "prune", "--json", "--batch", "10", "--pause", "0.01", stdout=out, stderr=Impatient("20 notifications")
+        )
     assert ended.value.code == 130
     document = json.loads(out.getvalue())
     assert document["interrupted"] and counts(document)[:2] == (20, 20)

@@ -157,7 +157,7 @@ def test_a_failure_with_a_sent_delivery_is_found():
     notifications(["n1"], status="failed")
     deliveries(["n1"], status="sent")
     deliveries(["n1"], status="failed", platform="ios")
-    only("that ended otherwise has no such delivery", "n1")
+    only("that ended without being `sent`", "n1")
 
 
 def test_a_delivery_left_open_by_an_ending_is_found():

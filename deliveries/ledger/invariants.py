@@ -124,7 +124,7 @@ CHECKS = (
     ),
     Check(
         "consistency",
-        "A notification that ended otherwise has no such delivery.",
+        "A notification that ended without being `sent` has no delivery that is, or was.",
         "The gateway may have been told of a failure that was none.",
         f"""
         SELECT DISTINCT n.notification_id AS id
