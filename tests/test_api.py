@@ -41,7 +41,7 @@ class Api:
 
 @pytest.fixture
 def api(db) -> Api:
-    return Api(keys.create("tests"))
+    return Api(keys.create("tests", actor="shell test"))
 
 
 @pytest.fixture
@@ -339,23 +339,23 @@ def test_an_operators_session_is_no_key(admin_client):
 
 
 def test_only_a_hash_of_a_key_is_kept(api):
-    key = keys.create("other")
+    key = keys.create("other", actor="shell test")
     assert key.startswith("push_")
     assert len(key) == len("push_") + 43
     assert not any(key in str(row) for row in query("SELECT api_keys::text FROM api_keys"))
 
 
 def test_a_new_key_replaces_the_older_of_its_name():
-    old, new = Api(keys.create("shop")), Api(keys.create("shop"))
+    old, new = Api(keys.create("shop", actor="shell test")), Api(keys.create("shop", actor="shell test"))
     assert old.post(message("n-1")).status_code == 401
     assert new.post(message("n-1")).status_code == 202
 
 
 def test_a_revoked_key_is_refused_until_it_is_made_anew():
-    api = Api(keys.create("shop"))
-    keys.revoke("shop")
+    api = Api(keys.create("shop", actor="shell test"))
+    keys.revoke("shop", actor="shell test")
     assert api.post(message("n-1")).status_code == 401
-    assert Api(keys.create("shop")).post(message("n-1")).status_code == 202
+    assert Api(keys.create("shop", actor="shell test")).post(message("n-1")).status_code == 202
 
 
 def test_the_command_prints_the_key_and_nothing_else(capsys):

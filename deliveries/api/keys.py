@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
+from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 
-from deliveries.models import ApiKey
+from deliveries.models import ApiKey, AuditEntry
 
 #: Tells secret scanners, and people, what kind of secret this is.
 PREFIX = "push_"
@@ -15,29 +18,40 @@ RANDOM_BYTES = 32
 LONGEST_NAME = 100
 
 
-def create(name: str) -> str:
+def create(
+    name: str, scopes: Sequence[str] = ("read", "send"), expires_at: datetime | None = None, *, actor: str
+) -> str:
     """Returns a new key in plain text; the older key of that name is no longer valid.
 
-    Raises ValueError for a name that is empty or longer than 100 characters.
+    `scopes` are words of `ApiKey.Scope`; `expires_at` is when it stops being valid by itself. Who made it is written
+    into the audit log. Raises ValueError for a name that is empty or longer than 100 characters.
     """
-    if not 0 < len(name.strip()) <= LONGEST_NAME:
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_NAME:
         raise ValueError(f"A key needs a name of 1 to {LONGEST_NAME} characters.")
     key = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
-    ApiKey.objects.update_or_create(
-        name=name.strip(),
-        defaults={
-            "key_hash": hash_of(key.encode()),
-            "created_at": timezone.now(),
-            "revoked_at": None,
-        },
-    )
+    with transaction.atomic():
+        ApiKey.objects.update_or_create(
+            name=name,
+            defaults={
+                "key_hash": hash_of(key.encode()),
+                "created_at": timezone.now(),
+                "scopes": list(scopes),
+                "expires_at": expires_at,
+                "revoked_at": None,
+            },
+        )
+        detail = {"scopes": list(scopes), "expires_at": expires_at.isoformat() if expires_at else None}
+        AuditEntry.objects.create(actor=actor, action=AuditEntry.Action.KEY_MADE, subject=name, detail=detail)
     return key
 
 
-def revoke(name: str) -> None:
-    """Ends the key of that name. Raises ApiKey.DoesNotExist where there is none that is valid."""
-    if not ApiKey.objects.filter(name=name, revoked_at=None).update(revoked_at=timezone.now()):
-        raise ApiKey.DoesNotExist(f"There is no valid key named {name}.")
+def revoke(name: str, *, actor: str) -> None:
+    """Ends the key of that name, and writes down who did. Raises ApiKey.DoesNotExist where there is none to end."""
+    with transaction.atomic():
+        if not ApiKey.objects.filter(name=name, revoked_at=None).update(revoked_at=timezone.now()):
+            raise ApiKey.DoesNotExist(f"There is no valid key named {name}.")
+        AuditEntry.objects.create(actor=actor, action=AuditEntry.Action.KEY_REVOKED, subject=name)
 
 
 def find(key: bytes) -> ApiKey | None:

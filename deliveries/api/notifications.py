@@ -21,7 +21,7 @@ from deliveries.api.serializers import NotificationSerializer
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read
 from deliveries.ledger import direct
 from deliveries.models import Notification, PushAttempt, PushDelivery, Status
-from deliveries.profiles import PROFILES
+from deliveries.profiles import in_force
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class NotificationViewSet(ApiView, RetrieveModelMixin, GenericViewSet[Notificati
     def create(self, request: Request) -> Response:
         """Answers 202 once the notification is committed; for a known id too, with its status."""
         push = _read(request)
-        high = PROFILES[settings.PUSH.upstream_profile].is_high(push.priority)
+        high = in_force(settings.PUSH).is_high(push.priority)
         if direct.accept(push, high, settings.PUSH.notification_ttl) is None:
             known = Notification.objects.get(pk=push.notification_id)
             return _accepted(request, known.pk, known.status, known.correlation_id, duplicate=True)
@@ -56,7 +56,12 @@ def _read(request: Request) -> PushRequest:
     """The body as the contract reads it; what may be left out is made up here. Raises Invalid."""
     correlation_id = request.headers.get("X-Correlation-ID")
     try:
-        return read(_body(request), message_id=str(uuid4()), correlation_id=correlation_id)
+        return read(
+            _body(request),
+            message_id=str(uuid4()),
+            correlation_id=correlation_id,
+            trust_tokens=settings.PUSH.trust_message_tokens,
+        )
     except InvalidMessage as invalid:
         raise Invalid(invalid) from None
 

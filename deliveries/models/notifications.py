@@ -61,6 +61,10 @@ class Notification(models.Model):
 
     class Meta:
         db_table = "notifications"
+        permissions = [
+            ("operate", "may resend, cancel, redrive and discard"),
+            ("force", "may send again what was sent already"),
+        ]
         indexes = [
             models.Index(
                 fields=["high_priority", "next_attempt_at"],

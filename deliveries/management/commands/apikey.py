@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from argparse import ArgumentParser
 from typing import Any
 
@@ -28,10 +30,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _create(self, name: str) -> None:
-        key = keys.create(name)
+        key = keys.create(name, actor=actor())
         self.stderr.write(f"The key of {name}; it is not shown again:", self.style.NOTICE)
         self.stdout.write(key)
 
     def _revoke(self, name: str) -> None:
-        keys.revoke(name)
+        keys.revoke(name, actor=actor())
         self.stderr.write(f"The key of {name} is revoked.", self.style.SUCCESS)
+
+
+def actor() -> str:
+    """Who runs this, for the audit log: `shell root@host`."""
+    return f"shell {getpass.getuser()}@{socket.gethostname()}"
