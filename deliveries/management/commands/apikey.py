@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from deliveries.api import keys
+from deliveries.management.operating import actor
 from deliveries.models import ApiKey
 
 
@@ -37,8 +36,3 @@ class Command(BaseCommand):
     def _revoke(self, name: str) -> None:
         keys.revoke(name, actor=actor())
         self.stderr.write(f"The key of {name} is revoked.", self.style.SUCCESS)
-
-
-def actor() -> str:
-    """Who runs this, for the audit log: `shell root@host`."""
-    return f"shell {getpass.getuser()}@{socket.gethostname()}"
