@@ -68,6 +68,15 @@ def look_at(connection: BlockingConnection, queue: str) -> Queue:
     return Queue(exists=False if gone else None)
 
 
+def exchange_fits(connection: BlockingConnection, name: str) -> bool | None:
+    """Whether an exchange is a direct one, as far as it is ours to ask; None where there is none."""
+    absent = refusal_of(connection, lambda channel: channel.exchange_declare(name, passive=True))
+    if absent is not None:
+        return None
+    refused = refusal_of(connection, lambda channel: channel.exchange_declare(name, "direct", durable=True))
+    return refused is None or "arg 'type'" not in refused.reply_text
+
+
 def compare(connection: BlockingConnection, topology: Topology) -> Likeness:
     """Whether `push.queue` has the arguments that we would give it. To be asked only of a queue that exists.
 
