@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.checks import ERROR, CheckMessage, run_checks
@@ -14,10 +13,13 @@ from deliveries.doctor.findings import Examination, Finding, Level, failed, ok, 
 
 #: Said in our own words below: plain http, and the hosts, of which there are always the loopback names.
 OURS = {"security.W004", "security.W008", "security.W012", "security.W016", "security.W020"}
-#: What Django's own checks leave to the reader.
-FIXES = {
-    "security.W009": "Set SECRET_KEY to the output of: python -c 'import secrets; print(secrets.token_urlsafe(50))'",
-    "security.W018": "Set DEBUG=false.",
+#: What Django's own checks say without naming the setting or the remedy.
+SAID_BETTER = {
+    "security.W009": (
+        "SECRET_KEY: is shorter than 50 characters, or has fewer than 5 different ones, so sessions can be forged.",
+        "Set SECRET_KEY to the output of: python -c 'import secrets; print(secrets.token_urlsafe(50))'",
+    ),
+    "security.W018": ("DEBUG: is true, so whoever provokes an error reads our code and settings.", "Set DEBUG=false."),
 }
 
 #: Seconds: Kubernetes kills 30 s after SIGTERM, and the worker's own end takes some.
@@ -47,8 +49,9 @@ def _checks() -> Iterator[Finding]:
 
 def _of_check(message: CheckMessage) -> Finding:
     level = Level.FAILED if message.level >= ERROR else Level.WARNING
-    fix = message.hint or FIXES.get(message.id or "", f"Look up {message.id} in Django's list of system checks.")
-    return Finding(f"check {message.id}", level, " ".join(str(message.msg).split()), str(fix))
+    said = " ".join(str(message.msg).split()), message.hint or f"Look up {message.id} among Django's system checks."
+    what, fix = SAID_BETTER.get(message.id or "", said)
+    return Finding("settings", level, what, str(fix))
 
 
 def _hosts() -> Iterator[Finding]:
@@ -110,7 +113,7 @@ def _writable(directory: Path) -> bool:
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
-def setting_of(name: str) -> Any:
+def setting_of(name: str) -> str:
     """The name of the variable that a setting comes from: itself, or the file that holds it."""
     file = getattr(settings.PUSH, f"{name.lower()}_file", None)
     return f"{name}_FILE" if file else name

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.db.migrations.loader import MigrationLoader
 
 from deliveries.console.words import worker_command
+from deliveries.doctor.configuration import setting_of
 from deliveries.doctor.database import PATIENCE
 from deliveries.doctor.findings import Finding, failed, ok, warning
 from deliveries.health import read_ledger
@@ -22,10 +23,11 @@ LATE = 60.0
 
 MIGRATED = "SELECT app, name FROM django_migrations"
 IS_THERE = "SELECT to_regclass('django_migrations') IS NOT NULL"
-NOT_OURS = """
+FORBIDDEN = """
 SELECT name FROM unnest(%s::text[]) AS name
-WHERE NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
-       AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
+WHERE to_regclass(name) IS NOT NULL
+  AND NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
+           AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
 """
 PEOPLE = "SELECT count(*) FROM auth_user WHERE is_superuser AND is_active"
 KEYS = "SELECT count(*) FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
@@ -63,20 +65,20 @@ def examine() -> Iterator[Finding]:
 
 
 async def _standing(connection: Connection) -> Standing:
-    [is_there] = await _rows(connection, IS_THERE)
-    applied = set(await _rows(connection, MIGRATED)) if is_there[0] else set()
+    tables = [model._meta.db_table for model in apps.get_models(include_auto_created=True)]  # noqa: SLF001 - Django's API
+    forbidden = [name for (name,) in await _rows(connection, FORBIDDEN, ["django_migrations", *tables])]
+    if forbidden:
+        return Standing([], [], forbidden)
+    [[is_there]] = await _rows(connection, IS_THERE)
+    applied = set(await _rows(connection, MIGRATED)) if is_there else set()
     wanted = set(MigrationLoader(None).disk_migrations)
     missing = sorted(".".join(one) for one in wanted - applied)
     unknown = sorted(".".join(one) for one in applied - wanted if one[0] == "deliveries")
     if missing:
         return Standing(missing, unknown, [])
-    tables = [model._meta.db_table for model in apps.get_app_config("deliveries").get_models()]  # noqa: SLF001 - public
-    forbidden = [name for (name,) in await _rows(connection, NOT_OURS, tables)]
-    if forbidden:
-        return Standing(missing, unknown, forbidden)
     [[superusers]] = await _rows(connection, PEOPLE)
     [[keys]] = await _rows(connection, KEYS)
-    return Standing(missing, unknown, forbidden, await read_ledger(connection), superusers, keys)
+    return Standing(missing, unknown, [], await read_ledger(connection), superusers, keys)
 
 
 async def _rows(connection: Connection, statement: str, *parameters: Any) -> list[Any]:
@@ -84,17 +86,23 @@ async def _rows(connection: Connection, statement: str, *parameters: Any) -> lis
 
 
 def _tables(standing: Standing) -> Iterator[Finding]:
-    if standing.missing:
+    if standing.forbidden:
+        url = setting_of("DATABASE_URL")
+        what = (
+            f"{url}: its user may not read and write {len(standing.forbidden)} tables, such as {standing.forbidden[0]}."
+        )
+        fix = (
+            f"Name their owner in {url}, or: GRANT ALL ON ALL TABLES, and ALL SEQUENCES, IN SCHEMA public TO the user."
+        )
+        yield failed("privileges", what, fix)
+    elif standing.missing:
         what = f"{len(standing.missing)} migrations are missing, the first is {standing.missing[0]}."
         yield failed("migrations", what, "python manage.py migrate")
-    elif not standing.unknown:
-        yield ok("migrations", "The tables are as new as this version.")
-    if standing.unknown:
+    elif standing.unknown:
         what = f"The tables are newer than this version: it does not know {', '.join(standing.unknown)}."
         yield warning("migrations", what, "Run the version that made them.")
-    if standing.forbidden:
-        what = f"DATABASE_URL: its user may not read and write {', '.join(standing.forbidden)}."
-        yield failed("privileges", what, "Name the owner of the tables, or GRANT ALL ON ALL TABLES IN SCHEMA public.")
+    else:
+        yield ok("migrations", "The tables are as new as this version.")
 
 
 def _workers(told: dict[str, Any]) -> Iterator[Finding]:

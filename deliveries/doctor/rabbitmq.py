@@ -94,22 +94,21 @@ def examine() -> Iterator[Finding]:
 
 def _examined(connection: BlockingConnection, parameters: Parameters, topology: Topology) -> Iterator[Finding]:
     yield ok("RabbitMQ", f"It lets user {_user(parameters)} into virtual host {parameters.virtual_host!r}.")
-    yield from _exchange(connection, topology.exchange, "RABBITMQ_EXCHANGE")
-    yield from _exchange(connection, topology.dead_letter_exchange, "RABBITMQ_DLX_EXCHANGE")
+    yield _exchange(connection, "exchange", topology.exchange, "RABBITMQ_EXCHANGE")
+    yield _exchange(connection, "failed exchange", topology.dead_letter_exchange, "RABBITMQ_DLX_EXCHANGE")
     yield from _queue(connection, topology)
     yield from _dead_letters(connection, topology)
     yield from _alarm(connection)
 
 
-def _exchange(connection: BlockingConnection, name: str, setting: str) -> Iterator[Finding]:
+def _exchange(connection: BlockingConnection, what: str, name: str, setting: str) -> Finding:
     fits = exchange_fits(connection, name) if name else True
-    if fits is False:
-        what = f"{setting}: exchange {name!r} exists, but not as a direct one."
-        yield failed("exchange", what, f"Name another in {setting}, or delete it: a worker makes it anew.")
-    elif fits is None:
-        yield ok("exchange", f"{name!r} does not exist yet; a worker makes it when it starts.")
-    else:
-        yield ok("exchange", f"{name or 'the default exchange'} is there.")
+    if fits is None:
+        return ok(what, f"{name!r} does not exist yet; a worker makes it when it starts.")
+    if fits:
+        return ok(what, f"{name or 'The default exchange'!r} is there.")
+    wrong = f"{setting}: exchange {name!r} exists, but not as a direct one."
+    return failed(what, wrong, f"Name another in {setting}, or delete it: a worker makes it anew.")
 
 
 def _queue(connection: BlockingConnection, topology: Topology) -> Iterator[Finding]:
@@ -142,7 +141,7 @@ def _consumers(consumers: int, topology: Topology) -> Iterator[Finding]:
     keys, exchange = ", ".join(topology.routing_keys), topology.exchange or "the default exchange"
     bound = f"A worker binds it to {exchange} by {keys} when it starts; AMQP does not tell whether it still is."
     if consumers:
-        yield ok("consumers", f"{consumers} consume it. {bound}")
+        yield ok("consumers", f"There {'is' if consumers == 1 else 'are'} {consumers}. {bound}")
     else:
         yield warning("consumers", f"Nobody consumes {topology.queue!r}. {bound}", worker_command())
 

@@ -47,7 +47,7 @@ class Command(BaseCommand):
             if finding.fix:
                 self.stdout.write(f"{'':{8 + width}}   Fix: {finding.fix}")
         counts = Counter(finding.level for finding in findings)
-        self.stdout.write(", ".join(f"{counts[level]} {level}" for level in LEVELS if counts[level]))
+        self.stdout.write(f"{counts[Level.OK]} ok, {counts[Level.WARNING]} to look at, {counts[Level.FAILED]} failed")
 
     def _painted(self, level: Level) -> str:
         paint: dict[Level, Callable[[str], str]] = {
