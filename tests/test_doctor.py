@@ -673,11 +673,12 @@ def test_an_fcm_that_is_not_there_has_failed(world):
 
 
 def test_the_legacy_wire_format_is_a_warning_and_sends_nothing(world):
-    world.settings.PROVIDER = ("fcm_legacy", {"server_key": SECRET})
-    level, what, fix = world.trouble()
-    assert level == "warning"
-    assert "Google switched that off" in what
-    assert "GOOGLE_APPLICATION_CREDENTIALS" in fix
+    options = {"server_key": SECRET, "api_url": "https://fcm.googleapis.com/fcm/send"}
+    world.settings.PROVIDER = ("fcm_legacy", options)
+    [told] = [one for one in world.troubles() if one["name"] == "FCM"]
+    assert told["level"] == "warning"
+    assert "Google switched that off" in told["what"]
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in told["fix"]
 
 
 # The services around us

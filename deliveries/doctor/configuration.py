@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
-from django.core.checks import ERROR, CheckMessage, run_checks
+from django.core.checks import ERROR, WARNING, CheckMessage, run_checks
 
 from deliveries.doctor.findings import Examination, Finding, Level, failed, ok, warning
 
@@ -48,7 +48,7 @@ def _checks() -> Iterator[Finding]:
 
 
 def _of_check(message: CheckMessage) -> Finding:
-    level = Level.FAILED if message.level >= ERROR else Level.WARNING
+    level = Level.FAILED if message.level >= ERROR else Level.WARNING if message.level >= WARNING else Level.OK
     said = " ".join(str(message.msg).split()), message.hint or f"Look up {message.id} among Django's system checks."
     what, fix = SAID_BETTER.get(message.id or "", said)
     return Finding("settings", level, what, str(fix))
