@@ -20,7 +20,7 @@ from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
-from deliveries.upstreams import Upstream
+from deliveries.upstreams import Upstream, headers_of
 from providers.base import Provider
 from providers.breaker import Breaker
 from providers.http import HttpClient
@@ -91,5 +91,4 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
 def _upstream(name: str, base_url: str, header: SecretStr | None, http: HttpClient) -> Upstream:
     push = settings.PUSH
     breaker = Breaker(name, push.circuit_breaker_fail_max, push.circuit_breaker_timeout)
-    key, _, value = header.get_secret_value().partition(":") if header else ("", "", "")
-    return Upstream(name, base_url, http, breaker, {key: value.strip()} if key else None)
+    return Upstream(name, base_url, http, breaker, headers_of(header))

@@ -11,7 +11,7 @@ from deliveries.contract import PushRequest
 from deliveries.markup import text_of
 from deliveries.models import Status
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import Profile, filled
+from deliveries.profiles import Profile
 from deliveries.spellings import BODIES, HTML_BODIES, TITLES, Path, found
 from deliveries.upstreams import Data, Refusal, Upstream, plain
 
@@ -42,9 +42,9 @@ class Renderer:
         """Returns the text; raises Ended (unknown template) or TryAgain."""
         if request.template_id is None or request.title is not None or request.body is not None:
             return Content(_filled_in(request.title, request.variables), _filled_in(request.body, request.variables))
-        path = filled(self._profile.template_path, template_id=request.template_id)
+        path, order = self._profile.ordered(request.template_id, request.variables, request.language)
         try:
-            answer = await self._template_service.call("POST", path, request.correlation_id, self._question(request))
+            answer = await self._template_service.call("POST", path, request.correlation_id, order)
         except Refusal as refusal:
             reason = f"The template service cannot render template {request.template_id}: {refusal.reason}"
             code = "template_missing" if refusal.http_status == 404 else "template_refused"
@@ -57,17 +57,6 @@ class Renderer:
                 "The template service answered without a title or a body.",
             )
         return Content(title, body)
-
-    def _question(self, request: PushRequest) -> dict[str, Any]:
-        known = {
-            "template_id": request.template_id,
-            "template_code": request.template_id,
-            "template_name": request.template_id,
-            "id": request.template_id,
-            "variables": request.variables,
-            "language": request.language,
-        }
-        return {field: known[field] for field in self._profile.template_fields}
 
     def _plain(self, answer: Data, paths: tuple[Path, ...], limit: int) -> str:
         text = _first_text(answer, paths)

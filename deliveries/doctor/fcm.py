@@ -22,12 +22,7 @@ TRIAL = {"validate_only": True, "message": {"token": "doctor-check", "notificati
 
 def examine() -> Iterator[Finding]:
     name, options = settings.PROVIDER
-    if name == "fcm_legacy":
-        what = "FCM's legacy wire format is in force, and Google switched that off: nothing gets through to Google."
-        yield warning(
-            "FCM", what, "Use HTTP v1, with GOOGLE_APPLICATION_CREDENTIALS, unless a relay of yours speaks it."
-        )
-    elif name != "fcm":
+    if name != "fcm":
         yield ok("FCM", f"It is not used: pushes go through {name}.")
     else:
         yield from _http_v1(options)

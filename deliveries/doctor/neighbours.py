@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import requests
 from django.conf import settings
+from pydantic import SecretStr
 
 from deliveries.doctor.findings import Finding, failed, ok, warning
 from deliveries.doctor.reaching import Unreached, reach, without_secrets
-from deliveries.profiles import PROFILES
+from deliveries.models import Status
+from deliveries.profiles import Report, filled, in_force
+from deliveries.upstreams import headers_of
 
 #: A user and a template that nobody has.
 MADE_UP = "doctor-check"
@@ -33,19 +37,21 @@ class Question:
 def question_for(neighbour: str) -> Question:
     """The question for a neighbour, as the profile in force has it. A status is never posted to the gateway."""
     push = settings.PUSH
-    profile = PROFILES[push.upstream_profile]
-    headers = {"X-Correlation-ID": MADE_UP}
+    profile = in_force(push)
     if neighbour == "user service":
-        path = profile.user_path.format(user_id=MADE_UP)
-        return Question("USER_SERVICE_URL", requests.Request("GET", push.user_service_url + path, headers))
+        path = filled(profile.user_paths[0], user_id=MADE_UP)
+        return Question("USER_SERVICE_URL", _request("GET", push.user_service_url + path, push.user_service_header))
     if neighbour == "template service":
-        path = profile.template_path.format(template_id=MADE_UP)
-        known: dict[str, Any] = {"template_id": MADE_UP, "template_code": MADE_UP, "variables": {}, "language": None}
-        order = {field: known[field] for field in profile.template_fields}
-        request = requests.Request("POST", push.template_service_url + path, headers, json=order)
-        return Question("TEMPLATE_SERVICE_URL", request)
-    path = profile.report_path.format(notification_id=MADE_UP)
-    return Question("API_GATEWAY_URL", requests.Request("OPTIONS", push.api_gateway_url + path, headers), in_json=False)
+        path, order = profile.ordered(MADE_UP, {}, "en")
+        url = push.template_service_url + path
+        return Question("TEMPLATE_SERVICE_URL", _request("POST", url, push.template_service_header, json=order))
+    _, path, _ = profile.told(Report(MADE_UP, Status.FAILED, datetime.now(UTC), None))
+    request = _request("OPTIONS", push.api_gateway_url + path, push.api_gateway_header)
+    return Question("API_GATEWAY_URL", request, in_json=False)
+
+
+def _request(method: str, url: str, header: SecretStr | None, **more: Any) -> requests.Request:
+    return requests.Request(method, url, {"X-Correlation-ID": MADE_UP} | headers_of(header), **more)
 
 
 def examine(neighbour: str) -> Iterator[Finding]:
@@ -63,7 +69,8 @@ def _judged(neighbour: str, question: Question, status: int, location: str, body
     setting = question.setting
     asked = f"{setting}: {question.request.method} {without_secrets(question.request.url)} answered {status}"
     if status in (401, 403):
-        fix = f"Give us access to it, or set the header that it wants; if it is not the {neighbour}, correct {setting}."
+        header = setting.replace("_URL", "_HEADER")
+        fix = f"Set {header} to the header that lets us in; if it is not the {neighbour}, correct {setting}."
         return failed(neighbour, f"{asked}: it does not let us in.", fix)
     if status >= 500:
         return failed(
