@@ -99,7 +99,7 @@ class PushRequest(BaseModel):
     link: str | None = Field(None, max_length=2048)
     ttl: int | None = Field(None, ge=0, le=MAX_TTL, strict=True, description="seconds from acceptance")
     expires_at: AwareDatetime | None = None
-    language: str = Field("en", max_length=16)
+    language: str = Field("en", max_length=35)
     request_id: Id | None = None
     correlation_id: Id
     guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
@@ -107,7 +107,7 @@ class PushRequest(BaseModel):
     @field_validator("priority")
     @classmethod
     def _priority_is_bounded(cls, value: int | str | None) -> int | str | None:
-        if isinstance(value, str) and value.lstrip("-").isdigit() and len(value) < 9:
+        if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 9:
             value = int(value)
         if isinstance(value, str) and len(value) > 32:
             raise ValueError("should be a number or a word such as high")
@@ -160,7 +160,7 @@ def read_document(
         raise InvalidMessage([("", f"the message is a JSON {type(document).__name__}, not an object")])
     fields = {k: v for k, v in (defaults or {}).items() if not _is_blank(v)} | _found(document)
     fields.setdefault("correlation_id", str(uuid.uuid4()))
-    faults = list(_hostile(document, _written(document) if body is None else body))
+    faults = list(_hostile(document, written(document) if body is None else body))
     try:
         if faults:
             raise InvalidMessage(faults, _readable_id(fields))
@@ -178,7 +178,7 @@ def _unwrapped(document: object) -> object:
     return document
 
 
-def _written(document: dict[str, Any]) -> bytes:
+def written(document: object) -> bytes:
     """A document as bytes; raises InvalidMessage where it could not be stored, as an integer beyond 64 bits."""
     try:
         return orjson.dumps(document)

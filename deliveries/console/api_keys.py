@@ -36,7 +36,7 @@ class ApiKeyAdmin(LedgerAdmin):
         """Ends them at once, and writes down who did it."""
         valid = list(chosen.filter(revoked_at=None))
         for key in valid:
-            keys.revoke(key.name)
+            keys.revoke(key.name, actor=f"user {request.user.get_username()}")
             self.log_change(request, key, "revoked")
         messages.success(request, f"{len(valid)} revoked: calls with them answer 401 from now on.")
 
