@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from deliveries.ledger import Attempted, DeadLettered
+from deliveries.ledger import Abandon, Attempted, DeadLettered
 from deliveries.models import Status
-from deliveries.outcomes import TryAgain
+from deliveries.outcomes import Ended, TryAgain
 from deliveries.work import Delivery, Work
 
 
 def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
     """How a notification ended, by its deliveries: status, error code and reason. Sent when any of them is."""
-    if any(d.status == Status.SENT for d in deliveries):
+    if any(d.accepted for d in deliveries):
         return Status.SENT, "", ""
     worst = next((d for d in deliveries if d.exhausted), deliveries[0])
     if worst.exhausted:
@@ -22,10 +22,30 @@ def given_up(attempts: int, reason: str) -> str:
     return f"Given up after {attempts} attempts. The last of them: {reason}"
 
 
-def expired(work: Work) -> str:
-    if work.error_message:
-        return f"Its time was up before it could be sent. Until then: {work.error_message}"
-    return "Its time was up before it could be sent."
+def what_ends_it(work: Work) -> Ended | None:
+    """Why nothing more is to be sent, though something could be: somebody cancelled it, or its time is up."""
+    if work.cancel_reason:
+        return cancelled(work.cancel_reason)
+    if work.time_left > 0:
+        return None
+    if not work.error_message:
+        return Ended(Status.EXPIRED, "expired", "Its time was up before it could be sent.")
+    return Ended(Status.EXPIRED, "expired", f"Its time was up. The last that happened: {work.error_message}")
+
+
+def cancelled(reason: str) -> Ended:
+    return Ended(Status.CANCELLED, "cancelled", reason)
+
+
+def device_gone(work: Work, deliveries: list[Delivery]) -> Abandon | None:
+    """Ends deliveries to devices that the user service no longer lists; None where there are none."""
+    if not deliveries:
+        return None
+    code, reason = "device_gone", "The user service no longer lists this device."
+    for delivery in deliveries:
+        delivery.status, delivery.error_code, delivery.error_message = Status.FAILED, code, reason
+    ids = [delivery.id for delivery in deliveries if delivery.id is not None]
+    return Abandon(work.id, work.fence, Status.FAILED, code, reason, ids)
 
 
 def attempted(work: Work, outcome: str, trouble: TryAgain, wait: float | None = None) -> Attempted:

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import dramatiq
+from django.conf import settings
 
-@dataclass(frozen=True, slots=True)
-class Who:
-    """Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`."""
+from deliveries.contract import InvalidMessage, read
+from deliveries.ledger import direct
+from deliveries.ledger.accepting import Accept
+from deliveries.ledger.audit import Audited
+from deliveries.ledger.cancelling import Cancel
+from deliveries.ledger.redriving import Discard, Redrive
+from deliveries.ledger.resending import Resend
+from deliveries.models import DeadLetter
+from deliveries.profiles import PROFILES
 
-    actor: str
-    reason: str = ""
+#: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
+Who = Audited
+
+DONE = frozenset({"resent", "cancelling", "redriven", "known", "discarded"})
+
+SENTENCES = {
+    "resent": "It is being sent again.",
+    "unknown_notification": "There is no such notification.",
+    "unknown_delivery": "The notification has no such delivery.",
+    "under_way": "A worker has it in hand, or it waits for its next attempt: let that end first.",
+    "changed": "Somebody else has had it sent again since you looked.",
+    "just_resent": "It was sent again a moment ago: this counts as the same request.",
+    "already_sent": "It was accepted before. Only by force is it sent again.",
+    "cancelling": "It ends before its next send.",
+    "ended": "It has already ended.",
+    "redriven": "It is accepted now.",
+    "known": "A notification with its id is there already; the dead letter is closed.",
+    "cut": "Only a part of its body was kept, so it cannot be read again. Have it published anew.",
+    "not_open": "It is not open: it was redriven or discarded before, or it does not exist.",
+    "discarded": "It is closed for good.",
+}
+MAY_REPEAT = "The outcome of an earlier send is unknown: it may arrive twice."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +59,111 @@ class Outcome:
     """What came of it for one subject (a notification's id, or a dead letter's): a code, and a sentence for people."""
 
     subject: str
-    done: bool
     code: str
     sentence: str
     warning: str = ""
 
+    @classmethod
+    def of(cls, subject: object, code: str, warning: str = "") -> Outcome:
+        return cls(str(subject), code, SENTENCES[code], warning)
+
+    @property
+    def done(self) -> bool:
+        return self.code in DONE
+
 
 def resend(targets: Sequence[Target], who: Who, *, force: bool = False) -> list[Outcome]:
-    """Makes them due again, at once; one outcome for each target, in order."""
-    raise NotImplementedError
+    """Makes ended notifications due again, at once, with a fresh lookup; one outcome for each target, in order.
+
+    What was accepted before is sent again only with `force`. Raises django.db.Error.
+    """
+    wishes = {wish.notification_id: wish for wish in _one_for_each(targets, who, force)}
+    results = dict(zip(wishes, direct.write(list(wishes.values())), strict=True))
+    _wake([id for id, result in results.items() if result.code == "resent"])
+    return [
+        Outcome.of(target.notification_id, result.code, MAY_REPEAT if result.unknown else "")
+        for target in targets
+        for result in (results[target.notification_id],)
+    ]
 
 
 def cancel(notification_ids: Sequence[str], who: Who) -> list[Outcome]:
-    """Ends them before their next send; one outcome for each, in order."""
-    raise NotImplementedError
+    """Ends them before their next send; one outcome for each, in order. Raises django.db.Error."""
+    codes = direct.write([Cancel(id, who) for id in notification_ids])
+    _wake([id for id, code in zip(notification_ids, codes, strict=True) if code == "cancelling"])
+    return [Outcome.of(id, code) for id, code in zip(notification_ids, codes, strict=True)]
 
 
 def redrive(letter_ids: Sequence[int], who: Who) -> list[Outcome]:
-    """Puts dead letters back; one outcome for each, in order."""
-    raise NotImplementedError
+    """Puts dead letters back: reads a message again, resends what was given up. One outcome for each, in order.
+
+    Raises django.db.Error.
+    """
+    letters = DeadLetter.objects.in_bulk(list(letter_ids))
+    open_ = {id: letter for id, letter in letters.items() if letter.state == DeadLetter.State.OPEN}
+    outcomes = {id: Outcome.of(id, "not_open") for id in letter_ids}
+    outcomes |= _resent(open_, who)
+    outcomes |= _accepted(open_, who)
+    return [outcomes[id] for id in letter_ids]
 
 
 def discard(letter_ids: Sequence[int], who: Who) -> list[Outcome]:
-    """Closes dead letters for good; raises ValueError without a reason."""
-    raise NotImplementedError
+    """Closes dead letters for good. Raises ValueError without a reason, django.db.Error."""
+    if not who.reason.strip():
+        raise ValueError("A dead letter is discarded for a reason: say which.")
+    codes = direct.write([Discard(id, who) for id in letter_ids])
+    return [Outcome.of(id, code) for id, code in zip(letter_ids, codes, strict=True)]
+
+
+def _one_for_each(targets: Sequence[Target], who: Who, force: bool) -> Iterator[Resend]:
+    """One resend for each notification, of all the deliveries that were named."""
+    by_id: dict[str, list[Target]] = {}
+    for target in targets:
+        by_id.setdefault(target.notification_id, []).append(target)
+    for id, same in by_id.items():
+        named = [delivery for target in same for delivery in target.delivery_ids or ()]
+        everything = any(target.delivery_ids is None for target in same)
+        yield Resend(id, who, None if everything else tuple(named), same[0].seen, force)
+
+
+def _resent(letters: Mapping[int, DeadLetter], who: Who) -> dict[int, Outcome]:
+    """Letters of notifications whose attempts were used up: those get new ones."""
+    given_up = {id: letter.notification_id or "" for id, letter in letters.items() if letter.code == "exhausted"}
+    outcomes = resend([Target(notification_id) for notification_id in given_up.values()], who)
+    return {
+        id: Outcome(str(id), outcome.code, outcome.sentence, outcome.warning)
+        for id, outcome in zip(given_up, outcomes, strict=True)
+    }
+
+
+def _accepted(letters: Mapping[int, DeadLetter], who: Who) -> dict[int, Outcome]:
+    """Letters of messages that could not be read: what can be read by now is accepted."""
+    outcomes: dict[int, Outcome] = {}
+    wishes: list[Redrive] = []
+    for id, letter in letters.items():
+        if letter.code == "exhausted":
+            continue
+        if letter.size > len(letter.body):
+            outcomes[id] = Outcome.of(id, "cut")
+            continue
+        try:
+            wishes.append(Redrive(id, _read(letter), who))
+        except InvalidMessage as invalid:
+            outcomes[id] = Outcome(str(id), "still_invalid", f"It still cannot be accepted: {invalid}")
+    codes = direct.write(wishes)
+    _wake([wish.accept.request.notification_id for wish, code in zip(wishes, codes, strict=True) if code == "redriven"])
+    return outcomes | {w.letter_id: Outcome.of(w.letter_id, code) for w, code in zip(wishes, codes, strict=True)}
+
+
+def _read(letter: DeadLetter) -> Accept:
+    """The message of a dead letter, as an actor reads it. Raises InvalidMessage."""
+    correlation_id = letter.correlation_id or None
+    request = read(bytes(letter.body), message_id=letter.notification_id, correlation_id=correlation_id)
+    high = PROFILES[settings.PUSH.upstream_profile].is_high(request.priority)
+    return Accept(request, "redrive", high, settings.PUSH.notification_ttl)
+
+
+def _wake(ids: list[str]) -> None:
+    """Lets a worker have them at once; a wake-up that is lost costs a second."""
+    if ids:
+        dramatiq.get_broker().wake(ids)  # type: ignore[attr-defined]

@@ -19,14 +19,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from deliveries import tracing
-from deliveries.endings import attempted, dead_letter, expired, given_up, verdict
-from deliveries.ledger import Abandon, Settle, StartSends, Writer
+from deliveries.addressing import address
+from deliveries.endings import attempted, cancelled, dead_letter, device_gone, given_up, verdict, what_ends_it
+from deliveries.ledger import Abandon, Settle, Started, StartSends, Writer
 from deliveries.ledger.change import Change
 from deliveries.ledger.faults import describe, traceable
 from deliveries.models import Status
 from deliveries.outcomes import Ended, LostOwnership, TryAgain
 from deliveries.recipients import Recipients
-from deliveries.rendering import Renderer, payload_data
+from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
@@ -83,8 +84,8 @@ class Pipeline:
     async def _advance(self, work: Work) -> None:
         """One round: as far as settling it. Raises LostOwnership."""
         try:
-            if work.time_left <= 0 and work.unfinished:
-                raise Ended(Status.EXPIRED, "expired", expired(work))
+            if work.unfinished and (end := what_ends_it(work)):
+                raise end
             started = await self._start(work)
             landings = await self._send(work, started)
             await self._settle(work, landings)
@@ -95,39 +96,29 @@ class Pipeline:
 
     async def _start(self, work: Work) -> list[Delivery]:
         """Resolves and renders what is new; claims the sends that are due. Raises Ended, TryAgain or LostOwnership."""
-        if work.deliveries:
+        if work.deliveries and not work.resolve_again:
             due = [d for d in work.deliveries if d.status == Status.PENDING and d.due_in <= 0]
-            claim = StartSends(work.id, work.fence, due)
+            claim, gone = StartSends(work.id, work.fence, due), None
         else:
-            claim = await self._prepared(work)
-            due = work.deliveries
-        if not due:
-            return []
+            claim, gone = await self._prepared(work)
+        changes: list[Change] = [claim] if claim.deliveries else []
+        if gone is not None:
+            changes.append(gone)
         work.stage = "send"
-        [ids] = await self._writer.write(claim)
-        started = [delivery for delivery in due if delivery.begin(ids)]
-        if not started:
-            raise LostOwnership
-        return started
+        results = await self._writer.write(*changes) if changes else []
+        return _begun(claim, results[0]) if claim.deliveries else []
 
-    async def _prepared(self, work: Work) -> StartSends:
-        """Looks up and renders. Raises Ended or TryAgain."""
+    async def _prepared(self, work: Work) -> tuple[StartSends, Abandon | None]:
+        """Looks up and renders. Returns what to send, and what to give up. Raises Ended or TryAgain."""
         work.stage = "resolve"
         devices = await self._recipients.devices_of(work.request)
         resolved = time.monotonic()
         work.stage = "render"
         content = await self._renderer.render(work.request)
         rendered = time.monotonic()
-        data = payload_data(work.request)
-        work.deliveries = [
-            Delivery(
-                work.id, work.request.user_id, device.token, device.platform, content.title, content.body, data,
-                self._sender.provider_name,
-            )
-            for device in devices
-        ]  # fmt: skip
+        due, gone = address(work, devices, content, self._sender.provider_name)
         now = time.monotonic()
-        return StartSends(work.id, work.fence, work.deliveries, now - resolved, now - rendered)
+        return StartSends(work.id, work.fence, due, now - resolved, now - rendered), device_gone(work, gone)
 
     async def _send(self, work: Work, deliveries: list[Delivery]) -> list[Change]:
         """Sends to all devices at once. Each landing is committed as it comes, but for the last: it is returned, to be
@@ -174,7 +165,7 @@ class Pipeline:
                     end.code,
                     end.reason,
                 )
-        status = Status.SENT if any(d.status == Status.SENT for d in work.deliveries) else end.status
+        status = Status.SENT if any(d.accepted for d in work.deliveries) else end.status
         code, reason = ("", "") if status == Status.SENT else (end.code, end.reason)
         abandoned: list[Change] = []
         if work.deliveries:
@@ -218,3 +209,13 @@ class Pipeline:
             status if wait is None else f"due again in {wait:.1f} s",
             extra={"code": code, "reason": reason},
         )
+
+
+def _begun(claim: StartSends, started: Started) -> list[Delivery]:
+    """The deliveries that the ledger lets go. Raises Ended where somebody has cancelled them, or LostOwnership."""
+    if started.cancel_reason:
+        raise cancelled(started.cancel_reason)
+    begun = [delivery for delivery in claim.deliveries if delivery.begin(started.ids)]
+    if not begun:
+        raise LostOwnership
+    return begun

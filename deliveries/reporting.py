@@ -22,7 +22,12 @@ class Reporter:
         self._backoff = backoff
 
     async def report(self, work: Work) -> Reported:
-        """Tells the gateway how the notification ended and returns what it said to that."""
+        """Tells the gateway how the notification ended and returns what it said to that.
+
+        After a resend that ended as before, in the gateway's words, there is nothing new to tell.
+        """
+        if work.reported_status and (work.reported_status == Status.SENT) == (work.status == Status.SENT):
+            return Reported(work.id, work.fence)
         error = None if work.status == Status.SENT else work.error_message or work.error_code
         try:
             await self._tell(

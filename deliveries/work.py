@@ -31,6 +31,12 @@ class Delivery:
     error_message: str = ""
     send_token: int = 0
     exhausted: bool = False  # its attempts are used up
+    sent_before: bool = False  # accepted before somebody had it sent again
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the provider has ever taken it."""
+        return self.status == Status.SENT or self.sent_before
 
     def begin(self, ids: dict[int, int]) -> bool:
         """Takes note of its row's id, by which the ledger grants this send; False when it was not granted."""
@@ -55,6 +61,9 @@ class Work:
     deliveries: list[Delivery] = field(default_factory=list)
     ended_at: datetime | None = None
     report_attempts: int = 0
+    reported_status: str = ""  # what the gateway was told before an operator had it sent again
+    resolve_again: bool = False  # its devices and its text are to be fetched anew
+    cancel_reason: str = ""
     stage: str = ""  # the step it is in, for its history
     id: str = field(init=False)
 

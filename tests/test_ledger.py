@@ -75,8 +75,8 @@ class Hands:
 
     def start(self, id: str, fence: int, *tokens: str) -> list[Delivery]:
         deliveries = [delivery(id, token) for token in tokens or ("t1",)]
-        [ids] = self.write(StartSends(id, fence, deliveries))
-        return [one for one in deliveries if one.begin(ids)]
+        [started] = self.write(StartSends(id, fence, deliveries))
+        return [one for one in deliveries if one.begin(started.ids)]
 
     def claim(self, limit: int = 100, ids=None):
         [works] = self.write(Claim(limit, ids))
@@ -197,7 +197,7 @@ def begin(hands: Hands, deliveries: list[Delivery]) -> None:
     """Claims sends of pairs of deliveries, a notification each; all of them are granted."""
     pairs = [deliveries[place : place + 2] for place in range(0, len(deliveries), 2)]
     granted = hands.write_units(*([StartSends(pair[0].notification_id, 1, pair)] for pair in pairs))
-    assert all(one.begin(ids) for pair, [ids] in zip(pairs, granted, strict=True) for one in pair)
+    assert all(one.begin(started.ids) for pair, [started] in zip(pairs, granted, strict=True) for one in pair)
 
 
 def test_a_bad_row_takes_no_other_down(one):

@@ -80,7 +80,7 @@ class Operated(Answer):
     """What came of a resend or a cancellation. `warning` is empty, or says what else to know of it."""
 
     notification_id: str
-    code: Literal["resent", "cancelled", "cancelling"]
+    code: Literal["resent", "cancelling"]
     message: str
     warning: str
     links: Links

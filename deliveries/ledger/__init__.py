@@ -7,7 +7,7 @@ answer can be lost with the connection; only the count of a dead letter may then
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
 from deliveries.ledger.claiming import Claim, ClaimOrphans, Forgotten, ReleaseWorker
-from deliveries.ledger.sending import Abandon, Landed, StartSends
+from deliveries.ledger.sending import Abandon, Landed, Started, StartSends
 from deliveries.ledger.settling import Attempted, Reported, Settle
 from deliveries.ledger.writer import Writer
 
@@ -25,5 +25,6 @@ __all__ = [
     "Reported",
     "Settle",
     "StartSends",
+    "Started",
     "Writer",
 ]

@@ -60,13 +60,15 @@ SELECT notification_id, id, 'worker', 'unknown', error_code, error_message FROM 
 
 LOAD = """
 SELECT notification_id, request, fence, high_priority, status, attempts, error_code, error_message, ended_at,
-       report_attempts, extract(epoch FROM expires_at - now())::float8 AS expires_in
+       report_attempts, reported_status, resolve_again, cancel_reason,
+       extract(epoch FROM expires_at - now())::float8 AS expires_in
 FROM notifications WHERE notification_id = ANY(%(ids)s)
 """
 
 LOAD_DELIVERIES = """
 SELECT id, notification_id, user_id, device_token, platform, title, body, provider, status, attempts, error_code,
-       error_message, exhausted, coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data
+       error_message, exhausted, forced_resends > 0 AS sent_before,
+       coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data
 FROM push_deliveries WHERE notification_id = ANY(%(ids)s) ORDER BY id
 """
 
@@ -100,6 +102,9 @@ def _work(row: dict[str, Any]) -> Work:
         error_message=row["error_message"],
         ended_at=row["ended_at"],
         report_attempts=row["report_attempts"],
+        reported_status=row["reported_status"],
+        resolve_again=row["resolve_again"],
+        cancel_reason=row["cancel_reason"],
     )
 
 

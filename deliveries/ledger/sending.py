@@ -16,14 +16,14 @@ from deliveries.work import Delivery
 # the index entries of all that the worker had in work lately, instead of by their key (492 µs a notification, not 145).
 CLAIM_NOTIFICATIONS = f"""
 UPDATE notifications n
-SET status = 'sending', updated_at = now(),
+SET status = CASE WHEN n.cancel_reason = '' THEN 'sending' ELSE n.status END, updated_at = now(), resolve_again = false,
     resolved_at = coalesce(n.resolved_at, now() - make_interval(secs => i.resolved_ago)),
     rendered_at = coalesce(n.rendered_at, now() - make_interval(secs => i.rendered_ago))
 FROM json_to_recordset(%(rows)s::json)
      AS i(notification_id text, fence int, resolved_ago float8, rendered_ago float8)
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s
   AND n.status IN ('pending', 'sending') AND {ALIVE}
-RETURNING n.notification_id
+RETURNING n.notification_id, n.cancel_reason
 """
 
 # A re-run after a lost answer meets its own rows: it knows them by their token, and they count as inserted.
@@ -41,19 +41,31 @@ RETURNING send_token, id
 
 CLAIM_DELIVERIES = """
 UPDATE push_deliveries d
-SET status = 'sending', send_token = i.send_token, sending_at = now(), next_attempt_at = NULL, updated_at = now()
-FROM json_to_recordset(%(rows)s::json) AS i(id bigint, send_token bigint)
+SET status = 'sending', send_token = i.send_token, sending_at = now(), next_attempt_at = NULL, updated_at = now(),
+    title = i.title, body = i.body, data = i.data, provider = i.provider
+FROM json_to_recordset(%(rows)s::json) AS i(
+    id bigint, send_token bigint, title text, body text, data jsonb, provider text)
 WHERE d.id = i.id AND (d.status = 'pending' OR d.status = 'sending' AND d.send_token = i.send_token)
 RETURNING d.send_token, d.id
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The row ids of the sends that may now begin, by send token; or why somebody cancelled the notification.
+
+    Neither where it is no longer this worker's, or where the worker's heartbeat is too old.
+    """
+
+    ids: dict[int, int]
+    cancel_reason: str = ""
+
+
 @dataclass(slots=True)
 class StartSends:
-    """Claims sends: of new deliveries (without an id yet, which they are given) or of pending ones.
+    """Claims sends: of new deliveries (without an id yet, which they are given) or of pending ones. Results in Started.
 
-    Results in the row ids of the sends that may now begin, by send token: none where the notification is no longer
-    this worker's, or where its heartbeat is too old. Every delivery gets a `send_token` of its own for this send.
+    Every delivery gets a `send_token` of its own for this send.
     """
 
     rank: ClassVar[int] = 1
@@ -69,13 +81,13 @@ class StartSends:
             delivery.send_token = token()
 
     @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[StartSends], hand: Hand) -> list[dict[int, int]]:
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[StartSends], hand: Hand) -> list[Started]:
         cursor.execute(CLAIM_NOTIFICATIONS, rows([change._row() for change in changes]) | hand.parameters())
-        ours = {row[0] for row in cursor.fetchall()}
-        claimed = [delivery for change in changes if change.notification_id in ours for delivery in change.deliveries]
+        ours: dict[str, str] = dict(cursor.fetchall())
+        claimed = [d for change in changes if ours.get(change.notification_id) == "" for d in change.deliveries]
         ids = _start(cursor, INSERT_DELIVERIES, [d for d in claimed if d.id is None])
         ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
-        return [ids] * len(changes)
+        return [Started(ids, ours.get(change.notification_id, "")) for change in changes]
 
     def _row(self) -> dict[str, Any]:
         return {
@@ -110,9 +122,10 @@ def _start(cursor: Cursor[Any], statement: str, deliveries: list[Delivery]) -> d
 
 LAND = """
 UPDATE push_deliveries d
-SET status = i.status, provider_message_id = i.provider_message_id, error_code = i.error_code,
+SET status = i.status, error_code = i.error_code,
     error_message = i.error_message, attempts = d.attempts + i.burnt, unknown_count = d.unknown_count + i.unknown,
-    exhausted = i.exhausted, sent_at = CASE WHEN i.status = 'sent' THEN now() END, updated_at = now(),
+    exhausted = i.exhausted, sent_at = CASE WHEN i.status = 'sent' THEN now() ELSE d.sent_at END,
+    provider_message_id = coalesce(nullif(i.provider_message_id, ''), d.provider_message_id), updated_at = now(),
     next_attempt_at = now() + make_interval(secs => i.wait)
 FROM json_to_recordset(%(rows)s::json) AS i(
     id bigint, send_token bigint, status text, provider_message_id text, error_code text, error_message text, burnt int,
@@ -152,16 +165,16 @@ UPDATE push_deliveries d
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, next_attempt_at = NULL,
     updated_at = now()
 FROM json_to_recordset(%(rows)s::json)
-     AS i(notification_id text, fence int, status text, error_code text, error_message text)
+     AS i(notification_id text, fence int, status text, error_code text, error_message text, ids bigint[])
 JOIN notifications n ON n.notification_id = i.notification_id AND n.fence = i.fence
      AND n.worker_id IS NOT DISTINCT FROM %(worker)s
-WHERE d.notification_id = i.notification_id AND d.status = 'pending'
+WHERE d.notification_id = i.notification_id AND d.status = 'pending' AND (i.ids IS NULL OR d.id = ANY(i.ids))
 """
 
 
 @dataclass(slots=True)
 class Abandon:
-    """Ends the deliveries of a notification that are still pending: nothing more is sent. Results in None."""
+    """Ends the deliveries of a notification that are still pending, or those of `ids` only. Results in None."""
 
     rank: ClassVar[int] = 3
 
@@ -170,6 +183,7 @@ class Abandon:
     status: Status
     error_code: str
     error_message: str
+    ids: list[int] | None = None
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Abandon], hand: Hand) -> list[None]:

@@ -11,7 +11,8 @@ from psycopg import Cursor
 from deliveries.ledger.change import Hand, rows, token
 from deliveries.models import Status
 
-# Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time.
+# Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time,
+# and is none at all where somebody has cancelled it meanwhile.
 # A re-run after a lost answer finds what it has itself written: the state, still at its own fence.
 SETTLE = """
 WITH input AS (
@@ -22,7 +23,9 @@ UPDATE notifications n
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, attempts = i.attempts,
     updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
     next_attempt_at = CASE WHEN i.wait IS NOT NULL
-                           THEN least(now() + make_interval(secs => i.wait), n.expires_at) END,
+                           THEN CASE WHEN n.cancel_reason = ''
+                                     THEN least(now() + make_interval(secs => i.wait), n.expires_at) ELSE now() END
+                      END,
     worker_id = CASE WHEN i.wait IS NULL THEN n.worker_id END
 FROM input i
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s

@@ -4,6 +4,16 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+# The ancestor's table has the same name and other columns. It is put aside, with all that is in it.
+PUT_ASIDE = """
+DO $$ BEGIN
+    IF to_regclass('push_deliveries') IS NOT NULL THEN
+        ALTER TABLE push_deliveries RENAME TO push_deliveries_ancestor;
+        RAISE WARNING 'The former service''s table push_deliveries is push_deliveries_ancestor now';
+    END IF;
+END $$
+"""
+
 
 class Migration(migrations.Migration):
 
@@ -13,6 +23,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunSQL(PUT_ASIDE, migrations.RunSQL.noop),
         migrations.CreateModel(
             name='ApiKey',
             fields=[
