@@ -42,7 +42,7 @@ PRIORITY = [
     {"type": "integer", "minimum": 0, "maximum": 255},
     {"type": "number", "not": {"type": "integer"}},
     {"type": "boolean"},
-    {"type": "string", "pattern": r"^0{0,5}([0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])$"},
+    {"type": "string", "pattern": r"^(-0{1,7}|0{0,6}[0-9]{1,2}|0{0,5}(1[0-9]{2}|2[0-4][0-9]|25[0-5]))$"},
     {"type": "string", "maxLength": 32, "pattern": NO_NUL, "not": {"pattern": "^(-[0-9]{1,7}|[0-9]{1,8})$"}},
 ]
 
@@ -63,7 +63,7 @@ NOTIFICATIONS = {
 
 CORRELATION_ID = OpenApiParameter(
     "X-Correlation-ID",
-    {"type": "string", "maxLength": 255, "pattern": r"^[\x20-\x7e\xa0-\xff]*$"},
+    {"type": "string", "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"},
     OpenApiParameter.HEADER,
     description="for notifications that bring no correlation_id of their own",
 )
@@ -105,8 +105,8 @@ def _readings(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
     if schema.get("format") == "date-time":
         return [{"type": "string", "format": "date-time", "pattern": MOMENT.pattern}, SECONDS, MILLISECONDS]
     if "pattern" in schema:
-        id: dict[str, Any] = {"type": ["string", "number"], "pattern": ID}
-        return [id | {"not": {"pattern": DOTS}} if name in ("notification_id", "user_id") else id]
+        names_somebody = {"not": {"pattern": DOTS}} if name in ("notification_id", "user_id") else {}
+        return [{"type": "string", "pattern": ID, **names_somebody}, {"type": "number"}]
     return [{"type": ["string", "number"], "maxLength": schema["maxLength"], "pattern": NO_NUL}]
 
 
