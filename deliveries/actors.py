@@ -12,12 +12,12 @@ from deliveries.broker import Batch, Envelope
 from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Accept, DeadLettered
 from deliveries.middleware import running_engine
-from deliveries.profiles import PROFILES
+from deliveries.profiles import in_force
 
 logger = logging.getLogger(__name__)
 
 PUSH = settings.PUSH
-PROFILE = PROFILES[PUSH.upstream_profile]
+PROFILE = in_force(PUSH)
 
 
 @dramatiq.actor(queue_name=PUSH.rabbitmq_queue)
@@ -32,6 +32,7 @@ def receive(messages: Any) -> None:
                 message_id=envelope.message_id,
                 correlation_id=envelope.correlation_id,
                 priority=envelope.priority,
+                trust_tokens=PUSH.trust_message_tokens,
             )
         except InvalidMessage as invalid:
             dead_letters.append(_dead_letter(envelope, invalid))

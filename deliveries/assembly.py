@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from pydantic import SecretStr
 
 from deliveries.dead_letters import DeadLetterOffice, Publish
+from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import Writer
 from deliveries.pipeline import Pipeline
-from deliveries.profiles import PROFILES
+from deliveries.profiles import in_force
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
@@ -31,9 +33,14 @@ class Assembly:
 
     pipeline: Pipeline
     dead_letters: DeadLetterOffice
+    dead_tokens: DeadTokenOffice | None
     upstreams: tuple[Upstream, ...]
     provider: Provider
     http: HttpClient
+
+    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice]:
+        """What pays debts, each on a clock of its own."""
+        return [office for office in (self.dead_letters, self.dead_tokens) if office is not None]
 
     def health(self) -> dict[str, Any]:
         """The state of every neighbour as this process sees it, by name."""
@@ -49,17 +56,18 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     """Builds everything from the settings; to be called on the loop that will run it."""
     push = settings.PUSH
     http = HttpClient()
-    profile = PROFILES[push.upstream_profile]
+    profile = in_force(push)
     retries = RetryPolicy.of(
         attempts=push.max_retry_attempts, min_wait=push.retry_min_wait, max_wait=push.retry_max_wait
     )
-    users = _upstream("user_service", push.user_service_url, http)
-    templates = _upstream("template_service", push.template_service_url, http)
-    gateway = _upstream("gateway", push.api_gateway_url, http)
+    users = _upstream("user_service", push.user_service_url, push.user_service_header, http)
+    templates = _upstream("template_service", push.template_service_url, push.template_service_header, http)
+    gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
     name, options = settings.PROVIDER
     provider = build(name, http, options)
     reporter = Reporter(gateway, profile, retries.report)
-    sender = Sender(provider, retries, alive)
+    call = push.user_service_dead_token_path
+    sender = Sender(provider, retries, alive, tells=call is not None)
     return Assembly(
         Pipeline(
             writer,
@@ -71,13 +79,15 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             alive,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
+        DeadTokenOffice(writer, users, call, retries.report) if call else None,
         (users, templates, gateway),
         provider,
         http,
     )
 
 
-def _upstream(name: str, base_url: str, http: HttpClient) -> Upstream:
+def _upstream(name: str, base_url: str, header: SecretStr | None, http: HttpClient) -> Upstream:
     push = settings.PUSH
     breaker = Breaker(name, push.circuit_breaker_fail_max, push.circuit_breaker_timeout)
-    return Upstream(name, base_url, http, breaker)
+    key, _, value = header.get_secret_value().partition(":") if header else ("", "", "")
+    return Upstream(name, base_url, http, breaker, {key: value.strip()} if key else None)

@@ -1,12 +1,18 @@
 """What Django's checks say about settings that are allowed and yet look wrong."""
 
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
+
+from deliveries.models import Status
+from deliveries.profiles import Report, in_force
 
 FEWEST_FOR_BATCHES = 50
 UPSTREAMS = ("user_service_url", "template_service_url", "api_gateway_url")
+GOOGLE = "fcm.googleapis.com"
 
 
 @register
@@ -26,3 +32,35 @@ def upstreams_are_named(**_: Any) -> list[CheckMessage]:
         return []
     wrong = f"{', '.join(forgotten)}: not set, so the sandbox's address is asked."
     return [Warning(wrong, hint="Set them to the services' addresses.", id="deliveries.W002")]
+
+
+@register
+def reports_name_their_notification(**_: Any) -> list[CheckMessage]:
+    """Where the dialect's report has no id in its body, the path has it, or the gateway hears about nobody."""
+    profile = in_force(settings.PUSH)
+    _method, path, body = profile.told(Report("its-id", Status.SENT, datetime.now(UTC), None))
+    if "its-id" in path or "its-id" in body.values():
+        return []
+    wrong = f"API_GATEWAY_PATH is {path}: a report would not say which notification it is about."
+    return [Error(wrong, hint="Put {notification_id} into it.", id="deliveries.E001")]
+
+
+@register
+def the_provider_is_alive(**_: Any) -> list[CheckMessage]:
+    """Google has switched its legacy API off; a server of somebody else may speak it all the same."""
+    name, options = settings.PROVIDER
+    if name != "fcm_legacy":
+        return []
+    host = urlsplit(options["api_url"]).hostname
+    if host != GOOGLE:
+        what = f"Pushes go out in FCM's legacy wire format, to {host}."
+        return [Info(what, hint="Set GOOGLE_APPLICATION_CREDENTIALS to send by FCM HTTP v1.", id="deliveries.I001")]
+    wrong = (
+        "FCM_SERVER_KEY is set and GOOGLE_APPLICATION_CREDENTIALS is not: pushes go to FCM's legacy API, which Google "
+        "has been switching off since 2024-07-22 and which answers 404 today. They would wait until they expire."
+    )
+    hint = (
+        "Set GOOGLE_APPLICATION_CREDENTIALS to a service-account file (Firebase console > Project settings > Service "
+        "accounts), or FCM_API_URL to a server that still speaks the legacy wire format."
+    )
+    return [Warning(wrong, hint=hint, id="deliveries.W003")]

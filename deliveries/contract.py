@@ -1,14 +1,14 @@
 """The message: the one definition of a push request, for the queue and for the REST API.
 
-Producers spell the same request in several ways; `read` takes the first spelling it finds of each field and answers a
-`PushRequest`, or raises `InvalidMessage` with every reason at once.
+Producers spell the same request in several ways; `read` takes the first of the `spellings` that it finds of each field
+and answers a `PushRequest`, or raises `InvalidMessage` with every reason at once.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -16,6 +16,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,33 +25,15 @@ from pydantic import (
     model_validator,
 )
 
+from deliveries.devices import Device, devices_in
+from deliveries.foreign_json import MAX_DEPTH, has_nul, is_too_deep
+from deliveries.spellings import MESSAGE, MESSAGE_TOKENS, first, found, is_blank
+
 MAX_BODY_BYTES = 64 * 1024
-MAX_DEPTH = 32
 MAX_TTL = 28 * 24 * 3600
 
 #: Years in which something may expire. Python and PostgreSQL both know them in every time zone.
 EXPIRY_YEARS = range(2000, 9999)
-
-#: Where a field may stand in a message; the first that is there and not blank wins. A dot leads into an object.
-SPELLINGS = {
-    "notification_id": "notification_id request_id message_id id",
-    "request_id": "request_id",
-    "user_id": "user_id user.id recipient_id metadata.user_id",
-    "template_id": "template_id template_code template.slug template_name",
-    "title": "title template.subject template.title template_data.subject template_subject",
-    "body": "body template.body template_data.body template_content",
-    "variables": "variables context",
-    "priority": "priority",
-    "metadata": "metadata",
-    "image": "image image_url",
-    "link": "link click_action",
-    "ttl": "ttl",
-    "expires_at": "expires_at",
-    "language": "language locale",
-    "correlation_id": "correlation_id",
-    "guarantee": "guarantee",
-}
-PATHS = {field: tuple(tuple(path.split(".")) for path in paths.split()) for field, paths in SPELLINGS.items()}
 
 #: Ids travel in addresses and headers, where a control character would break the request.
 Id = Annotated[
@@ -58,14 +41,25 @@ Id = Annotated[
 ]
 
 
+NOBODY = frozenset({".", ".."})
+
+
 def _names_somebody(id: str) -> str:
-    if id in {".", ".."}:
+    if id in NOBODY:
         raise ValueError("should not be . or .., which lead elsewhere in an address")
     return id
 
 
 #: Those that become a segment of an address.
 SegmentId = Annotated[Id, AfterValidator(_names_somebody)]
+
+
+def whole(number: object) -> object:
+    """JSON has one kind of number: 5.0 is 5."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Seconds = Annotated[int, Field(strict=True, ge=0, le=MAX_TTL), BeforeValidator(whole)]
 
 
 class InvalidMessage(ValueError):
@@ -89,7 +83,7 @@ class PushRequest(BaseModel):
 
     notification_id: SegmentId
     user_id: SegmentId
-    template_id: Id | None = None
+    template_id: SegmentId | None = None
     title: str | None = Field(None, max_length=1024)
     body: str | None = Field(None, max_length=4096)
     variables: dict[str, Any] = Field(default_factory=dict)
@@ -97,10 +91,11 @@ class PushRequest(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict)
     image: str | None = Field(None, max_length=2048)
     link: str | None = Field(None, max_length=2048)
-    ttl: int | None = Field(None, ge=0, le=MAX_TTL, strict=True, description="seconds from acceptance")
+    ttl: Seconds | None = Field(None, description="seconds from acceptance")
     expires_at: AwareDatetime | None = None
     language: str = Field("en", max_length=35)
-    request_id: Id | None = None
+    device_tokens: list[Device] = Field(default_factory=list, description="instead of the user service's")
+    request_id: SegmentId | None = None
     correlation_id: Id
     guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
 
@@ -115,12 +110,20 @@ class PushRequest(BaseModel):
             raise ValueError("should be between 0 and 255")
         return value
 
+    @field_validator("device_tokens", mode="before")
+    @classmethod
+    def _devices_are_readable(cls, value: Any) -> list[Device]:
+        try:
+            return devices_in(value)
+        except ValueError as wrong:
+            raise ValueError(f"has {wrong}") from None
+
     @field_validator("expires_at")
     @classmethod
     def _expiry_can_be_stored(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.year not in EXPIRY_YEARS:
             raise ValueError(f"should be in the years {EXPIRY_YEARS[0]} to {EXPIRY_YEARS[-1]}")
-        return value
+        return value and value.astimezone(UTC)  # PostgreSQL knows no zone that is 16 hours away
 
     @model_validator(mode="after")
     def _has_content(self) -> PushRequest:
@@ -138,9 +141,17 @@ class PushRequest(BaseModel):
 
 
 def read(
-    body: bytes, *, message_id: str | None = None, correlation_id: str | None = None, priority: int | None = None
+    body: bytes,
+    *,
+    message_id: str | None = None,
+    correlation_id: str | None = None,
+    priority: int | None = None,
+    trust_tokens: bool = False,
 ) -> PushRequest:
-    """Reads a message's body; the AMQP properties fill what the body leaves out. Raises InvalidMessage."""
+    """Reads a message's body; the AMQP properties fill what the body leaves out. Raises InvalidMessage.
+
+    `trust_tokens` reads the device tokens that it brings along; they are not even looked at otherwise.
+    """
     if len(body) > MAX_BODY_BYTES:
         raise InvalidMessage([("", f"the message has {len(body)} bytes, the limit is {MAX_BODY_BYTES}")])
     try:
@@ -148,17 +159,23 @@ def read(
     except orjson.JSONDecodeError as error:
         raise InvalidMessage([("", f"the message is not JSON: {error}")]) from None
     properties = {"notification_id": message_id, "correlation_id": correlation_id, "priority": priority}
-    return read_document(document, properties, body=body)
+    return read_document(document, properties, body=body, trust_tokens=trust_tokens)
 
 
 def read_document(
-    document: object, defaults: Mapping[str, Any] | None = None, *, body: bytes | None = None
+    document: object,
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    body: bytes | None = None,
+    trust_tokens: bool = False,
 ) -> PushRequest:
     """Reads a parsed message, `body` being its bytes; `defaults` fill what it leaves out. Raises InvalidMessage."""
     document = _unwrapped(document)
     if not isinstance(document, dict):
         raise InvalidMessage([("", f"the message is a JSON {type(document).__name__}, not an object")])
-    fields = {k: v for k, v in (defaults or {}).items() if not _is_blank(v)} | _found(document)
+    fields = {k: v for k, v in (defaults or {}).items() if not is_blank(v)} | _fields(document)
+    if trust_tokens:
+        fields |= _tokens(document)
     fields.setdefault("correlation_id", str(uuid.uuid4()))
     faults = list(_hostile(document, written(document) if body is None else body))
     try:
@@ -186,65 +203,33 @@ def written(document: object) -> bytes:
         raise InvalidMessage([("", f"the message cannot be written as JSON: {error}")]) from None
 
 
-def _found(document: dict[str, Any]) -> dict[str, Any]:
+def _fields(document: dict[str, Any]) -> dict[str, Any]:
     template_data = document.get("template_data")
     is_variables = isinstance(template_data, dict) and "body" not in template_data
     if is_variables:  # its `subject` is a variable, no title
         document = {**document, "template_data": None}
-    found = {field: value for field, paths in PATHS.items() if (value := _first(document, paths)) is not None}
+    fields = {field: value for field, paths in MESSAGE.items() if (value := first(document, paths)) is not None}
     if is_variables:
-        found.setdefault("variables", template_data)
-    return found
+        fields.setdefault("variables", template_data)
+    return fields
 
 
-def _first(document: dict[str, Any], paths: tuple[tuple[str, ...], ...]) -> Any:
-    """The first value that is there and not blank, else None."""
-    for path in paths:
-        value: Any = document
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if not _is_blank(value):
-            return value
-    return None
-
-
-def _is_blank(value: object) -> bool:
-    """Blank texts are how some producers leave a field out."""
-    return value is None or (isinstance(value, str) and not value.strip())
+def _tokens(document: dict[str, Any]) -> dict[str, Any]:
+    said = next((value for value in found(document, MESSAGE_TOKENS) if value != []), None)
+    return {} if said is None else {"device_tokens": said}
 
 
 def _hostile(document: dict[str, Any], body: bytes) -> Iterable[tuple[str, str]]:
-    """What would break the ledger or a reader. The document is walked only when its bytes make it suspicious."""
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(document) > MAX_DEPTH:
+    """What would break the ledger or a reader."""
+    if is_too_deep(document, body):
         yield "", f"the message is nested deeper than {MAX_DEPTH} levels"
-    elif b"\\u0000" in body and _has_nul(document):
+    elif has_nul(document, body):
         yield "", "the message contains the NUL character, which cannot be stored"
-
-
-def _depth(document: object) -> int:
-    level, depth = [document], 0
-    while level:
-        depth += 1
-        level = [child for node in level for child in _children(node)]
-    return depth
-
-
-def _has_nul(node: object) -> bool:
-    if isinstance(node, str):
-        return "\0" in node
-    return any(_has_nul(child) for child in _children(node, keys=True))
-
-
-def _children(node: object, *, keys: bool = False) -> list[Any]:
-    if isinstance(node, dict):
-        return [*node, *node.values()] if keys else list(node.values())
-    return node if isinstance(node, list) else []
 
 
 def _readable_id(fields: Mapping[str, Any]) -> str | None:
     value = fields.get("notification_id")
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if isinstance(value, str) and 0 < len(value.strip()) <= 255 and value.isprintable():
-        return value.strip()
-    return None
+    id = value.strip() if isinstance(value, str) and value.isprintable() else ""
+    return id if 0 < len(id) <= 255 and id not in NOBODY else None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from deliveries.clock import every_tick
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Claim, ClaimOrphans, Forgotten, Writer
 from deliveries.ledger.faults import describe
@@ -13,8 +14,6 @@ from deliveries.places import Places
 from deliveries.work import Work
 
 logger = logging.getLogger(__name__)
-
-TICK = 1.0
 
 #: Rows claimed at a time: enough to be busy, little enough to leave some for the other workers.
 CLAIM_LIMIT = 200
@@ -41,13 +40,8 @@ class Dispatcher:
         self._swept_at = 0.0
 
     async def run(self) -> None:
-        """Ticks until cancelled. A tick that fails is logged, and the next one comes all the same."""
-        while True:
-            await asyncio.sleep(TICK)
-            try:
-                await self.tick()
-            except Exception as error:  # noqa: BLE001 - the next round may go better
-                logger.error("The dispatcher could not do its round: %s", describe(error))  # noqa: TRY400
+        """Ticks until cancelled."""
+        await every_tick(self.tick, "The dispatcher")
 
     async def tick(self) -> None:
         """One round. Does nothing while this worker's heartbeat is late."""

@@ -156,16 +156,14 @@ class Engine:
             self._hand.lease,
         )
         await heartbeat.start()
-        clocks = [
-            self._clock(run)
-            for run in (self._dispatcher.run(), assembly.dead_letters.run(), heartbeat.run(), self._watch())
-        ]
+        rounds = [self._clock(office.run()) for office in (self._dispatcher, *assembly.offices())]
+        watches = [self._clock(heartbeat.run()), self._clock(self._watch())]
         self._ready.set()
         await self._stop.wait()
-        for clock in clocks[:2]:
+        for clock in rounds:
             clock.cancel()
         await self._flights.cancel()
-        for clock in clocks:
+        for clock in watches:
             clock.cancel()
         await heartbeat.stop()
         await assembly.close()

@@ -16,7 +16,7 @@ from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.redriving import Discard, Redrive
 from deliveries.ledger.resending import Resend
 from deliveries.models import DeadLetter
-from deliveries.profiles import PROFILES
+from deliveries.profiles import in_force
 
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited
@@ -149,7 +149,7 @@ def _accepted(letters: Mapping[int, DeadLetter], who: Who) -> dict[int, Outcome]
         try:
             wishes.append(Redrive(id, _read(letter), who))
         except InvalidMessage as invalid:
-            outcomes[id] = Outcome(str(id), "still_invalid", f"It still cannot be accepted: {invalid}")
+            outcomes[id] = Outcome(str(id), "still_invalid", f"It still cannot be accepted: {invalid}.")
     codes = direct.write(wishes)
     _wake([wish.accept.request.notification_id for wish, code in zip(wishes, codes, strict=True) if code == "redriven"])
     return outcomes | {w.letter_id: Outcome.of(w.letter_id, code) for w, code in zip(wishes, codes, strict=True)}
@@ -157,10 +157,14 @@ def _accepted(letters: Mapping[int, DeadLetter], who: Who) -> dict[int, Outcome]
 
 def _read(letter: DeadLetter) -> Accept:
     """The message of a dead letter, as an actor reads it. Raises InvalidMessage."""
-    correlation_id = letter.correlation_id or None
-    request = read(bytes(letter.body), message_id=letter.notification_id, correlation_id=correlation_id)
-    high = PROFILES[settings.PUSH.upstream_profile].is_high(request.priority)
-    return Accept(request, "redrive", high, settings.PUSH.notification_ttl)
+    push = settings.PUSH
+    request = read(
+        bytes(letter.body),
+        message_id=letter.notification_id,
+        correlation_id=letter.correlation_id or None,
+        trust_tokens=push.trust_message_tokens,
+    )
+    return Accept(request, "redrive", in_force(push).is_high(request.priority), push.notification_ttl)
 
 
 def _wake(ids: list[str]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from deliveries.models import Status
-
-Path = tuple[str, ...]
 
 #: Words that mean high priority in every dialect.
 HIGH_WORDS = frozenset({"high", "critical"})
@@ -27,21 +26,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One dialect: paths with their placeholders, where values stand in answers, and the words for each ending."""
+    """One dialect: paths with their placeholders, what is sent, and the words for each ending.
 
-    name: str
-    user_path: str
-    push_flags: tuple[Path, ...]
-    token_fields: tuple[Path, ...]
-    device_lists: tuple[Path, ...]
+    `report_body` takes the report and the gateway's word for its status. Of the answers every dialect is understood,
+    as `spellings` has them.
+    """
+
+    user_paths: tuple[str, ...]
     template_path: str
     template_fields: tuple[str, ...]
-    title_fields: tuple[Path, ...]
-    body_fields: tuple[Path, ...]
     report_method: str
     report_path: str
-    report_body: Callable[[Report], dict[str, Any]]
+    report_body: Callable[[Report, str], dict[str, Any]]
+    words: Mapping[Status, str]
     high_priorities: frozenset[int]
+    unescape_html: bool = field(default=False, kw_only=True)
 
     def is_high(self, priority: int | str | None) -> bool:
         """Whether a message's priority, a number or a word, asks for immediate delivery."""
@@ -49,55 +48,78 @@ class Profile:
             return priority.lower() in HIGH_WORDS
         return priority in self.high_priorities
 
+    def word(self, status: Status) -> str:
+        """The gateway's word for an ending; what it has none for has failed."""
+        return self.words.get(status, "failed")
 
-def dig(document: Mapping[str, Any], paths: tuple[Path, ...]) -> Any:
-    """The first value that is there, in the order of the paths; None when there is none."""
-    return next(found(document, paths), None)
-
-
-def found(document: Mapping[str, Any], paths: tuple[Path, ...]) -> Iterator[Any]:
-    """Every value that is there, in the order of the paths."""
-    for path in paths:
-        value: Any = document
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if value is not None:
-            yield value
+    def told(self, report: Report) -> tuple[str, str, dict[str, Any]]:
+        """The method, the path and the body of a report."""
+        path = filled(self.report_path, notification_id=report.notification_id)
+        return self.report_method, path, self.report_body(report, self.word(report.status))
 
 
-def _spec_report(report: Report) -> dict[str, Any]:
-    body = {
-        "notification_id": report.notification_id,
-        "status": "delivered" if report.status == Status.SENT else "failed",
-        "timestamp": report.at.isoformat(),
-    }
+def filled(path: str, **ids: str) -> str:
+    """The path with ids in its placeholders, as they can stand in an address."""
+    return path.format(**{name: quote(id, safe="") for name, id in ids.items()})
+
+
+def _flat_report(report: Report, word: str) -> dict[str, Any]:
+    body = {"notification_id": report.notification_id, "status": word, "timestamp": report.at.isoformat()}
     return body if report.error is None else body | {"error": report.error}
 
 
-_FLAGS = ("push", "push_enabled", "push_notifications", "allow_push", "pushEnabled")
-_TOKENS = (
-    "push_tokens",
-    "device_tokens",
-    "push_token",
-    "device_token",
-    "fcm_token",
-    "user_push_token",
-)
+def _channel_report(report: Report, word: str) -> dict[str, Any]:
+    said = {
+        "error_message": report.error,
+        "sent_at": report.at.isoformat() if report.status == Status.SENT else None,
+    }
+    return {"channel": "push", "status": word} | {key: value for key, value in said.items() if value is not None}
+
 
 SPEC = Profile(
-    name="spec",
-    user_path="/api/v1/users/{user_id}",
-    push_flags=tuple((*at, flag) for at in (("preferences",), ("preference",), ()) for flag in _FLAGS),
-    token_fields=tuple((*at, field) for at in ((), ("user",), ("devices",)) for field in _TOKENS),
-    device_lists=(("devices",), ("user", "devices")),
+    user_paths=("/api/v1/users/{user_id}",),
     template_path="/api/v1/templates/render",
     template_fields=("template_id", "template_code", "variables", "language"),
-    title_fields=(("title",), ("subject",), ("content", "title"), ("name",)),
-    body_fields=(("body",), ("body_text",), ("content", "body"), ("content",)),
     report_method="POST",
     report_path="/api/v1/push/status/",
-    report_body=_spec_report,
+    report_body=_flat_report,
+    words={Status.SENT: "delivered"},
     high_priorities=frozenset({1, 7, 8, 9, 10}),
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SPEC,)}
+ANCESTOR = Profile(
+    user_paths=("/api/v1/users/{user_id}/preferences", "/api/v1/users/{user_id}/push-token"),
+    template_path="/api/v1/templates/render",
+    template_fields=("template_id", "variables"),
+    report_method="PATCH",
+    report_path="/internal/notifications/{notification_id}",
+    report_body=_channel_report,
+    words={Status.SENT: "sent", Status.SKIPPED: "skipped"},
+    high_priorities=frozenset({1, 7, 8, 9, 10}),
+)
+
+DNS_CORE = Profile(
+    user_paths=("/api/v1/users/{user_id}/preferences/", "/api/v1/users/{user_id}/push-token"),
+    template_path="/api/v1/templates/render",
+    template_fields=("template_id", "variables"),
+    report_method="POST",
+    report_path="/api/v1/notifications/push/status",
+    report_body=_flat_report,
+    words={Status.SENT: "delivered"},
+    high_priorities=frozenset({7, 8, 9, 10}),
+    unescape_html=True,  # its template service escapes for HTML whatever it renders
+)
+
+PROFILES = {"spec": SPEC, "ancestor": ANCESTOR, "dns-core": DNS_CORE}
+
+
+def in_force(push: Any) -> Profile:
+    """The dialect that the settings name, with what they say otherwise."""
+    said = {
+        "user_paths": tuple(push.user_service_paths),
+        "template_path": push.template_service_path,
+        "template_fields": tuple(push.template_service_fields),
+        "report_path": push.api_gateway_path,
+        "report_method": push.api_gateway_method,
+    }
+    return replace(PROFILES[push.upstream_profile], **{name: value for name, value in said.items() if value})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 from deliveries.contract import PushRequest
+from deliveries.markup import text_of
 from deliveries.models import Status
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import Profile, dig
-from deliveries.upstreams import Refusal, Upstream, plain
+from deliveries.profiles import Profile, filled
+from deliveries.spellings import BODIES, HTML_BODIES, TITLES, Path, found
+from deliveries.upstreams import Data, Refusal, Upstream, plain
 
 #: Characters of a rendered title or body that are kept; FCM takes no more than 4096 bytes of everything.
 MAX_TITLE = 1024
@@ -35,16 +38,15 @@ class Renderer:
         """Returns the text; raises Ended (unknown template) or TryAgain."""
         if request.template_id is None or request.title is not None or request.body is not None:
             return Content(request.title or "", request.body or "")
+        path = filled(self._profile.template_path, template_id=request.template_id)
         try:
-            answer = await self._template_service.call(
-                "POST", self._profile.template_path, request.correlation_id, self._question(request)
-            )
+            answer = await self._template_service.call("POST", path, request.correlation_id, self._question(request))
         except Refusal as refusal:
             reason = f"The template service cannot render template {request.template_id}: {refusal.reason}"
             code = "template_missing" if refusal.http_status == 404 else "template_refused"
             raise Ended(Status.FAILED, code, reason) from None
-        title = _text(dig(answer, self._profile.title_fields), MAX_TITLE)
-        body = _text(dig(answer, self._profile.body_fields), MAX_BODY)
+        title, body = self._plain(answer, TITLES, MAX_TITLE), self._plain(answer, BODIES, MAX_BODY)
+        body = body or plain(text_of(_first_text(answer, HTML_BODIES)), MAX_BODY)
         if not title and not body:
             raise TryAgain(
                 "template_service_bad_answer",
@@ -56,14 +58,20 @@ class Renderer:
         known = {
             "template_id": request.template_id,
             "template_code": request.template_id,
+            "template_name": request.template_id,
+            "id": request.template_id,
             "variables": request.variables,
             "language": request.language,
         }
         return {field: known[field] for field in self._profile.template_fields}
 
+    def _plain(self, answer: Data, paths: tuple[Path, ...], limit: int) -> str:
+        text = _first_text(answer, paths)
+        return plain(unescape(text) if self._profile.unescape_html else text, limit)
 
-def _text(value: Any, limit: int) -> str:
-    return plain(value, limit) if isinstance(value, str) else ""
+
+def _first_text(answer: Data, paths: tuple[Path, ...]) -> str:
+    return next((value for value in found(answer, paths) if isinstance(value, str)), "")
 
 
 def payload_data(request: PushRequest) -> dict[str, Any]:

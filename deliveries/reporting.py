@@ -26,7 +26,7 @@ class Reporter:
 
         After a resend that ended as before, in the gateway's words, there is nothing new to tell.
         """
-        if work.reported_status and (work.reported_status == Status.SENT) == (work.status == Status.SENT):
+        if work.reported_status and self._profile.word(work.reported_status) == self._profile.word(work.status):
             return Reported(work.id, work.fence)
         error = None if work.status == Status.SENT else work.error_message or work.error_code
         try:
@@ -60,9 +60,9 @@ class Reporter:
     ) -> None:
         """One report; a gateway that does not know the notification's id may know its request's."""
         report = Report(notification_id, status, at or datetime.now(UTC), error)
-        method, path = self._profile.report_method, self._profile.report_path
+        method, path, body = self._profile.told(report)
         try:
-            await self._gateway.call(method, path, correlation_id, self._profile.report_body(report))
+            await self._gateway.call(method, path, correlation_id, body)
         except Refusal as refusal:
             if refusal.http_status != 404 or request_id in (None, notification_id):
                 raise

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 
-from deliveries.ledger import Attempted, Landed
+from deliveries.ledger import Attempted, Landed, TokenDied
 from deliveries.ledger.change import Change
 from deliveries.models import Status
 from deliveries.retries import RetryPolicy
@@ -19,12 +19,16 @@ logger = logging.getLogger(__name__)
 
 
 class Sender:
-    """Sends deliveries through one provider; `alive` says whether this worker may still start sends."""
+    """Sends deliveries through one provider; `alive` says whether this worker may still start sends.
 
-    def __init__(self, provider: Provider, retries: RetryPolicy, alive: Callable[[], bool]) -> None:
+    `tells` says whether the user service is to be told of dead tokens.
+    """
+
+    def __init__(self, provider: Provider, retries: RetryPolicy, alive: Callable[[], bool], *, tells: bool) -> None:
         self._provider = provider
         self._retries = retries
         self._alive = alive
+        self._tells = tells
 
     @property
     def provider_name(self) -> str:
@@ -86,7 +90,21 @@ class Sender:
             wait,
             seconds * 1000,
         )
-        return [landed, history]
+        return [landed, history, self._died(work, delivery, error)] if error.token_is_dead else [landed, history]
+
+    def _died(self, work: Work, delivery: Delivery, error: ProviderError) -> TokenDied:
+        assert delivery.id is not None
+        return TokenDied(
+            work.id,
+            delivery.id,
+            delivery.user_id,
+            delivery.device_token,
+            delivery.platform,
+            delivery.provider,
+            error.code,
+            work.request.correlation_id,
+            self._tells,
+        )
 
     def _wait(self, work: Work, delivery: Delivery, error: ProviderError) -> float | None:
         """Seconds until it is sent again; None when it is not."""

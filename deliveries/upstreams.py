@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 import orjson
 
+from deliveries.foreign_json import is_too_deep
 from deliveries.outcomes import TryAgain
 from deliveries.retries import LONGEST_WAIT
 from providers.breaker import Breaker, BreakerOpen, Ticket
@@ -24,6 +26,9 @@ SHORTEST_WAIT = 1.0
 #: Redirects that repeat a request as it was, and those that do so for a GET.
 SAME_AGAIN = frozenset({307, 308})
 GET_AGAIN = SAME_AGAIN | {301, 302}
+#: What an answer holds; {} where that is nothing.
+Data = dict[str, Any] | list[Any]
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -37,22 +42,28 @@ class Refusal(Exception):
 
 
 class Upstream:
-    """A neighbour at its base URL. `name` is the word for it in error codes, logs and health."""
+    """A neighbour at its base URL. `name` is the word for it in error codes, logs and health.
 
-    def __init__(self, name: str, base_url: str, http: HttpClient, breaker: Breaker) -> None:
+    `headers` go with every request, and so to the neighbour alone: no request of ours goes anywhere else.
+    """
+
+    def __init__(
+        self, name: str, base_url: str, http: HttpClient, breaker: Breaker, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.breaker = breaker
         self._base_url = base_url.rstrip("/")
         self._http = http
+        self._headers = {"Content-Type": "application/json"} | dict(headers or {})
 
-    async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> dict[str, Any]:
+    async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> Data:
         """Returns the data of a good answer, {} where it has none; raises Refusal or TryAgain."""
         try:
             ticket = self.breaker.admit()
         except BreakerOpen as held:
             what = "is failing and not called for now"
             raise self._trouble("unavailable", what, after=held.retry_after, burns=False) from None
-        headers = {"X-Correlation-ID": _header(correlation_id), "Content-Type": "application/json"}
+        headers = self._headers | {"X-Correlation-ID": _header(correlation_id)}
         body = None if document is None else orjson.dumps(document)
         with ticket:
             answer = await self._answer(ticket, method, self._base_url + path, headers, body)
@@ -83,16 +94,17 @@ class Upstream:
             method, url, headers=headers, body=body, timeout=TIMEOUT, max_bytes=MAX_ANSWER_BYTES
         )
 
-    def _data(self, answer: Answer) -> dict[str, Any]:
+    def _data(self, answer: Answer) -> Data:
         """The data of an answer, out of its envelope if it has one; raises Refusal or TryAgain."""
         status = answer.status
         document = _document(answer.body)
-        if 200 <= status < 300 and document.get("success") is not False:
-            data = document.get("data") if "success" in document or "data" in document else document
-            return data if isinstance(data, dict) else {}
+        envelope = document if isinstance(document, dict) else {}
+        if 200 <= status < 300 and envelope.get("success") is not False:
+            data = envelope.get("data") if "success" in envelope or "data" in envelope else document
+            return data if isinstance(data, dict | list) else {}
         if status >= 300:
             self._stop_if_not_now(answer)
-        raise Refusal(status, _reason(document) or f"it answered {status}")
+        raise Refusal(status, _reason(envelope) or f"it answered {status}")
 
     def _stop_if_not_now(self, answer: Answer) -> None:
         """Raises TryAgain for an answer that says "not now", "not you" or "not here": the request may be right."""
@@ -155,22 +167,29 @@ def _header(text: str) -> str:
     return text if text.isascii() and text.isprintable() else quote(text)
 
 
-def _document(body: bytes) -> dict[str, Any]:
-    """The JSON object of an answer; {} for anything else."""
+def _document(body: bytes) -> Data:
+    """The JSON object or list of an answer; {} for anything else, and for what is nested too deep."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
-    return document if isinstance(document, dict) else {}
+    return document if isinstance(document, dict | list) and not is_too_deep(document, body) else {}
 
 
 def _reason(document: dict[str, Any]) -> str | None:
-    """The error text of an answer, in whichever of the usual places it stands."""
-    for key in ("error", "message", "detail"):
-        value = document.get(key)
-        if isinstance(value, str) and value:
-            return plain(value)
-    return None
+    """The error texts of an answer, each once, from the usual places; None where there is none."""
+    texts = [plain(text) for key in ("error", "message", "detail") for text in _texts(document.get(key))]
+    return plain("; ".join(dict.fromkeys(filter(None, texts)))) or None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Nest says a list of texts, FastAPI a list of objects with `msg`, others an object with `message`."""
+    if isinstance(value, str):
+        yield value
+    for entry in value if isinstance(value, list) else ():
+        yield from _texts(entry)
+    if isinstance(value, dict):
+        yield from _texts(value.get("msg") or value.get("message"))
 
 
 def plain(text: str, limit: int = 500) -> str:

@@ -61,7 +61,7 @@ class Work:
     deliveries: list[Delivery] = field(default_factory=list)
     ended_at: datetime | None = None
     report_attempts: int = 0
-    reported_status: str = ""  # what the gateway was told before an operator had it sent again
+    reported_status: Status | None = None  # what the gateway was told before an operator had it sent again
     resolve_again: bool = False  # its devices and its text are to be fetched anew
     cancel_reason: str = ""
     stage: str = ""  # the step it is in, for its history

@@ -11,16 +11,15 @@ from urllib.parse import quote
 import orjson
 
 from providers.base import PushMessage, SendReceipt
-from providers.breaker import Breaker, BreakerOpen
+from providers.breaker import Breaker
 from providers.credentials import ServiceAccount
-from providers.errors import CredentialTrouble, NotNow, RetryLater, UnknownOutcome
+from providers.errors import CredentialTrouble
+from providers.fcm_exchange import Exchange
 from providers.fcm_message import encode
-from providers.fcm_verdict import read, verdict
-from providers.http import Answer, HttpClient, HttpFault, NotSent, OutcomeUnknown
+from providers.fcm_verdict import verdict
+from providers.http import Answer, HttpClient
 
 ENDPOINT = "https://fcm.googleapis.com"
-#: Seconds for a whole request. Google asks for at least 10.
-TIMEOUT = 30.0
 
 
 def build(
@@ -54,7 +53,7 @@ class Fcm:
         project_id: str | None,
     ) -> None:
         self.breaker = breaker
-        self._http = http
+        self._exchange = Exchange(http, breaker, _receipt)
         self._account = account
         self._endpoint = endpoint.rstrip("/")
         self._project_id = project_id
@@ -65,11 +64,13 @@ class Fcm:
         """Returns a SendReceipt; raises ProviderError."""
         body = encode(message)
         token = await self._account.token()
-        answer = await self._post(body, token)
-        if answer.status == 401 and not read(answer).code:  # with a code it is not about our token
+        try:
+            return await self._post(body, token)
+        except CredentialTrouble as trouble:
+            if trouble.http_status != 401:  # one that FCM gave a code of its own is no trouble of ours
+                raise
             self._account.reject(token)
-            answer = await self._post(body, await self._account.token())
-        return _receipt(answer)
+        return await self._post(body, await self._account.token())
 
     def health(self) -> dict[str, Any]:
         """`ok`, the breaker, and what is wrong with the credentials."""
@@ -84,33 +85,8 @@ class Fcm:
         """Ends a token renewal in progress."""
         await self._account.close()
 
-    async def _post(self, body: bytes, token: str) -> Answer:
-        """Returns FCM's answer; raises NotNow, RetryLater or UnknownOutcome."""
-        try:
-            return await self._guarded(self._address(), body, token)
-        except BreakerOpen as held:
-            advice = "FCM failed several times in a row and is left alone for a while."
-            raise NotNow("fcm_unavailable", advice, retry_after=held.retry_after) from None
-        except NotSent as fault:
-            raise RetryLater("fcm_unreachable", f"FCM could not be reached: {fault}.") from None
-        except OutcomeUnknown as fault:
-            advice = f"FCM may have accepted the push, but its answer was lost: {fault}."
-            raise UnknownOutcome("unknown_outcome", advice) from None
-
-    async def _guarded(self, url: str, body: bytes, token: str) -> Answer:
-        """One request through the breaker. Raises BreakerOpen, NotSent or OutcomeUnknown."""
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        with self.breaker.admit() as ticket:
-            try:
-                answer = await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
-            except HttpFault:
-                ticket.failure()
-                raise
-            if answer.status >= 500:
-                ticket.failure()
-            elif answer.status < 300:
-                ticket.success()
-        return answer
+    async def _post(self, body: bytes, token: str) -> SendReceipt:
+        return await self._exchange.post(self._address(), f"Bearer {token}", body)
 
     def _address(self) -> str:
         """Where to send: to our project or the one of the credentials file, as it was last read."""

@@ -8,7 +8,7 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -55,13 +55,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`http` is a status, its first digit or 0 for any; `code` is "" for none, None for any."""
+    """`http` is a status, its first digit or 0 for any; `code` is "" for none, None for any.
+
+    `word` is what the error's code becomes where the answer's own word is not to be kept.
+    """
 
     http: int
     code: str | None
     error: Callable[..., ProviderError]
     advice: str
     only_if: Callable[[Reply], bool] | None = None
+    word: str = ""
 
     def fits(self, reply: Reply) -> bool:
         return (
@@ -73,8 +77,12 @@ class Row:
 
 def verdict(answer: Answer) -> ProviderError:
     """The error that an answer without a receipt stands for."""
-    reply = read(answer)
-    row = next(row for row in TABLE if row.fits(reply))
+    return judge(answer, read(answer), TABLE)
+
+
+def judge(answer: Answer, reply: Reply, table: Sequence[Row]) -> ProviderError:
+    """The error of the first row that fits, with the wait that the answer asks for."""
+    row = next(row for row in table if row.fits(reply))
     wait = retry_after(answer.headers)
     if wait is not None:
         wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
@@ -82,7 +90,7 @@ def verdict(answer: Answer) -> ProviderError:
         wait = DEFAULT_WAIT
     fields = ", ".join(reply.fields) or "the request"
     advice = row.advice.format(fields=fields, http=reply.http_status)
-    return row.error(reply.word, advice, http_status=reply.http_status, retry_after=wait)
+    return row.error(row.word or reply.word, advice, http_status=reply.http_status, retry_after=wait)
 
 
 def read(answer: Answer) -> Reply:
@@ -148,10 +156,10 @@ def _token_is_blamed(reply: Reply) -> bool:
     return "registration token is not a valid" in reply.text
 
 
-_DeviceQuota = partial(Throttled, scope="device")
-_ProjectQuota = partial(Throttled, scope="project")
+DEVICE_QUOTA = partial(Throttled, scope="device")
+PROJECT_QUOTA = partial(Throttled, scope="project")
 #: The errors that always say when.
-WAITING = (_DeviceQuota, _ProjectQuota, CredentialTrouble)
+WAITING = (DEVICE_QUOTA, PROJECT_QUOTA, CredentialTrouble)
 
 _MEND = "Mend the message; the token is kept."
 _UPLOAD_KEY = "Upload a valid one: Firebase console > Project settings > Cloud Messaging."
@@ -183,8 +191,8 @@ TABLE = (
     Row(404, "", CredentialTrouble,
         "FCM knows no such project or address; the token is kept. Check FCM_PROJECT_ID and "
         "FCM_ENDPOINT."),
-    Row(429, "QUOTA_EXCEEDED", _DeviceQuota, "Too many pushes to this device; FCM asks to wait."),
-    Row(429, None, _ProjectQuota, "The project's sends per minute are used up; FCM asks to wait."),
+    Row(429, "QUOTA_EXCEEDED", DEVICE_QUOTA, "Too many pushes to this device; FCM asks to wait."),
+    Row(429, None, PROJECT_QUOTA, "The project's sends per minute are used up; FCM asks to wait."),
     Row(408, None, RetryLater, "FCM gave up waiting for the request."),
     Row(5, None, ServerTrouble, "FCM is in trouble (HTTP {http})."),
     Row(3, None, CredentialTrouble,

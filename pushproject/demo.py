@@ -102,6 +102,7 @@ class Demo:
             "VAR_DIR": str(self.directory.parent),
             "INSECURE_HTTP": "true",
             "USER_SERVICE_URL": self.sandbox,
+            "USER_SERVICE_DEAD_TOKEN_PATH": "/api/v1/users/{user_id}/push-tokens/dead",
             "TEMPLATE_SERVICE_URL": self.sandbox,
             "API_GATEWAY_URL": self.sandbox,
             "FCM_ENDPOINT": self.sandbox,

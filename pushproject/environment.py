@@ -2,116 +2,30 @@
 
 import os
 import sys
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import NoReturn
 
-from pydantic import (
-    Field,
-    FilePath,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import FilePath, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from pushproject.setting_types import (
-    AmqpUrl,
-    CommaList,
-    HttpUrl,
-    JsonObject,
-    Level,
-    Name,
-    PostgresUrl,
-    SomeCommaList,
-)
+from pushproject.setting_groups.foundation import BASE_DIR, Foundation
+from pushproject.setting_groups.google import Google
+from pushproject.setting_groups.neighbours import Neighbours
+from pushproject.setting_types import CommaList, Name, Secret, secret_file, setting
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+__all__ = ["BASE_DIR", "EXIT_CONFIG", "Environment", "fault_line", "load", "refuse"]
+
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: supervisors tell "wrong settings" from "crashed" by it
-SANDBOX = "http://127.0.0.1:9099"
 
 
-def setting(default: object, about: str, between: tuple[float, float] | None = None) -> Any:
-    """A field with its description, and its bounds in both."""
-    if between is None:
-        return Field(default=default, description=about)
-    low, high = between
-    return Field(default=default, description=f"{about} From {low:g} to {high}.", ge=low, le=high)
-
-
-def secret_file(name: str) -> Any:
-    return setting(None, f"A file whose content is `{name}`, instead of that.")
-
-
-class Environment(BaseSettings):
+class Environment(Google, Neighbours, Foundation):
     """The settings, by their environment names in lower case. Times are seconds.
 
     Sources, the first wins: the environment, `.env`, the default. An empty value counts as none.
+    The groups' settings come first, those of the last base foremost.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True)
-
-    debug: bool = setting(False, "`true` shows tracebacks in the browser: for development only.")
-    var_dir: Path = setting(
-        BASE_DIR / "var",
-        "Directory of what the service keeps on disk: embedded PostgreSQL, generated secret key.",
-    )
-    log_level: Level = setting("INFO", "Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.")
-
-    database_url_file: FilePath | None = secret_file("DATABASE_URL")
-    database_url: PostgresUrl = setting(
-        None,
-        "PostgreSQL 15 to 18, `postgresql://user:password@host:5432/name` (`postgresql+asyncpg://` "
-        "too). Without it an embedded PostgreSQL keeps its data in `VAR_DIR`.",
-    )
-    rabbitmq_url_file: FilePath | None = secret_file("RABBITMQ_URL")
-    rabbitmq_url: AmqpUrl = setting(
-        None,
-        "RabbitMQ, `amqp://user:password@host:5672/vhost`. Without it `manage.py serve` does "
-        "everything in one process.",
-    )
-    rabbitmq_queue: Name = setting("push.queue", "The queue that push requests arrive on.")
-    rabbitmq_queue_arguments: JsonObject | None = setting(
-        None,
-        "Arguments, as a JSON object, for creating that queue when it is missing. Without it: dead "
-        "letters to `RABBITMQ_DLX_EXCHANGE`, `x-max-priority` 10.",
-    )
-    rabbitmq_exchange: Name = setting("notifications.direct", "The direct exchange that the queue is bound to.")
-    rabbitmq_routing_key: SomeCommaList = setting(
-        ["push"], "Routing keys that the queue is bound with, separated by commas."
-    )
-    rabbitmq_dlx_exchange: Name = setting("notifications.dlx", "The exchange that dead letters are published to.")
-    rabbitmq_dlx_routing_key: Name = setting("failed", "The routing key that dead letters are published with.")
-    rabbitmq_dlx_queue: Name = setting("failed.queue", "The queue that dead letters end on.")
-    rabbitmq_prefetch_count: int = setting(
-        200, "Unacknowledged messages per consumer; under 50 the batches suffer.", (1, 65535)
-    )
-
-    upstream_profile: Literal["spec"] = setting("spec", "How the services around us speak: spec.")
-    user_service_url: HttpUrl = setting(SANDBOX, "Base address of the user service. The default is the sandbox's.")
-    template_service_url: HttpUrl = setting(
-        SANDBOX, "Base address of the template service. The default is the sandbox's."
-    )
-    api_gateway_url: HttpUrl = setting(
-        SANDBOX,
-        "Base address of the gateway that is told how each notification ended. The default is the sandbox's.",
-    )
-
-    google_application_credentials: FilePath | None = setting(
-        None, "The service-account file (JSON) for FCM; tokens come from its `token_uri`."
-    )
-    fcm_project_id: Name | None = setting(None, "The Firebase project. Without it: the service-account file's.")
-    fcm_endpoint: HttpUrl = setting(
-        "https://fcm.googleapis.com",
-        "Where FCM HTTP v1 answers; http:// is allowed, for the sandbox and tests.",
-    )
-    fcm_server_key_file: FilePath | None = secret_file("FCM_SERVER_KEY")
-    fcm_server_key: SecretStr | None = setting(None, "Key of FCM's legacy wire format. HTTP v1 does not use it.")
-    fcm_api_url: HttpUrl = setting(
-        "https://fcm.googleapis.com/fcm/send",
-        "Address of FCM's legacy wire format. HTTP v1 does not use it.",
-    )
 
     max_in_flight: int = setting(1000, "Notifications in work per process.", (1, 20000))
     delivery_lease: float = setting(
@@ -144,21 +58,11 @@ class Environment(BaseSettings):
         6000, "Requests per minute that each API key may make of a web process; a list counts its items.", (1, 1000000)
     )
     secret_key_file: FilePath | None = secret_file("SECRET_KEY")
-    secret_key: SecretStr | None = setting(
+    secret_key: Secret = setting(
         None,
         "Signs sessions: 50 random characters. Generated and kept in `VAR_DIR` with `DEBUG=true` "
         "or without `DATABASE_URL` or `RABBITMQ_URL`.",
     )
-
-    @field_validator("database_url", "rabbitmq_url", "fcm_server_key", "secret_key", mode="before")
-    @classmethod
-    def _read_file(cls, value: object, info: ValidationInfo) -> object:
-        path = info.data.get(f"{info.field_name}_file")
-        if path is None:
-            return value
-        if value is not None:
-            raise ValueError("is set twice, directly and as a file")
-        return path.read_text().strip() or None
 
     @field_validator("retry_max_wait")
     @classmethod

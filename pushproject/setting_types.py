@@ -1,12 +1,43 @@
-"""The kinds of value that a setting may have, and how each is read from text."""
+"""How a setting is declared, the kinds of value that one may have, and how each is read from text."""
 
+import re
+from string import Formatter
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import orjson
 from pika import URLParameters
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_settings import NoDecode
+
+#: A header's line (RFC 9110, sections 5.1 and 5.5), less what a client should not begin with.
+HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([!-~](?:[ \t!-~]*[!-~])?)")
+#: Headers that are ours to write.
+OUR_HEADERS = frozenset(
+    ("connection", "content-length", "content-type", "host", "transfer-encoding", "x-correlation-id")
+)
+
+
+def setting(default: object, about: str, between: tuple[float, float] | None = None) -> Any:
+    """A field with its description, and its bounds in both."""
+    if between is None:
+        return Field(default=default, description=about)
+    low, high = between
+    return Field(default=default, description=f"{about} From {low:g} to {high}.", ge=low, le=high)
+
+
+def secret_file(name: str) -> Any:
+    """The field before a `Secret`, and named like it with `_file`, that may hold it instead."""
+    return setting(None, f"A file whose content is `{name}`, instead of that.")
+
+
+def _from_file(value: object, info: ValidationInfo) -> object:
+    path = info.data.get(f"{info.field_name}_file")
+    if path is None:
+        return value
+    if value is not None:
+        raise ValueError("is set twice, directly and as a file")
+    return path.read_text().strip() or None
 
 
 def _http(value: str) -> str:
@@ -39,7 +70,18 @@ def _readable_by_pika(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def _split(value: object) -> object:
+def _call(value: str) -> str:
+    """`METHOD /path`; POST where no method is named."""
+    parts = re.fullmatch(r"(?:(POST|PUT|PATCH|DELETE)\s+)?(/[!-~]*)", value.strip(), re.IGNORECASE)
+    if not parts:
+        raise ValueError("is not a path that begins with /, alone or after POST, PUT, PATCH or DELETE")
+    method, path = parts.groups()
+    if unknown := re.search(r"{[^}]*}?|}", path.replace("{user_id}", "")):
+        raise ValueError(f"has {unknown[0]!r}, and {{user_id}} is the only placeholder: the token goes in the body")
+    return f"{(method or 'POST').upper()} {path}"
+
+
+def split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
@@ -49,18 +91,63 @@ def _json(value: object) -> object:
     return orjson.loads(value) if isinstance(value, str) else value
 
 
-def _upper(value: object) -> object:
+def _header(value: SecretStr | None) -> SecretStr | None:
+    if value is None:
+        return None
+    found = HEADER.fullmatch(value.get_secret_value())
+    if found is None:
+        raise ValueError("is not one header, `Name: value`, in printable ASCII")
+    if found[1].lower() in OUR_HEADERS:
+        raise ValueError(f"is {found[1]}, which this service writes itself")
+    return value
+
+
+def path_holding(known: str, *, always: bool = False) -> AfterValidator:
+    """A path at a neighbour, in which `{known}` stands for an id."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(r"/[!-~]*", value) or "#" in value:
+            raise ValueError("is not a path that begins with / and has no spaces")
+        held = _placeholders(value)
+        if held - {f"{{{known}}}"}:
+            raise ValueError(
+                f"holds {', '.join(sorted(held))}, and the one placeholder that is known here is {{{known}}}"
+            )
+        if always and not held:
+            raise ValueError(f"does not hold {{{known}}}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _placeholders(path: str) -> set[str]:
+    """What stands in braces, each with them. Raises ValueError where they do not match."""
+    try:
+        parts = list(Formatter().parse(path))
+    except ValueError:
+        raise ValueError("has braces that do not match") from None
+    return {
+        f"{{{name}{'!' + conversion if conversion else ''}{':' + spec if spec else ''}}}"
+        for _, name, spec, conversion in parts
+        if name is not None
+    }
+
+
+def upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+Secret = Annotated[SecretStr | None, BeforeValidator(_from_file)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
-CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(split)]
 SomeCommaList = Annotated[CommaList, Field(min_length=1)]
 JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]
-Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(upper)]
 PostgresUrl = Annotated[
-    SecretStr | None,
+    Secret,
     _secret_url("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg"),
 ]
-AmqpUrl = Annotated[SecretStr | None, _secret_url("amqp", "amqps"), AfterValidator(_readable_by_pika)]
+AmqpUrl = Annotated[Secret, _secret_url("amqp", "amqps"), AfterValidator(_readable_by_pika)]
+UserCall = Annotated[str, AfterValidator(_call)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+AuthHeader = Annotated[Secret, AfterValidator(_header)]

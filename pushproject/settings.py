@@ -3,6 +3,7 @@
 from deliveries.broker import Topology
 from pushproject import database, logs
 from pushproject.environment import load
+from pushproject.provider import provider
 from pushproject.secret_key import secret_key
 
 PUSH = load()
@@ -116,17 +117,7 @@ DRAMATIQ_BROKER = {
 DRAMATIQ_AUTODISCOVER_MODULES = ("actors",)
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]  # it would bring a queue that nobody reads
 
-#: Who carries the pushes: the name of a file in `providers/`, and what its `build` takes.
-PROVIDER = (
-    "fcm",
-    {
-        "credentials_file": PUSH.google_application_credentials and str(PUSH.google_application_credentials),
-        "project_id": PUSH.fcm_project_id,
-        "endpoint": PUSH.fcm_endpoint,
-        "fail_max": PUSH.circuit_breaker_fail_max,
-        "reset_timeout": PUSH.circuit_breaker_timeout,
-    },
-)
+PROVIDER = provider(PUSH)
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -1,4 +1,4 @@
-"""How the sandbox writes its HTTP answers: compact JSON, the neighbours' envelope, HTML."""
+"""How the sandbox writes its HTTP answers: compact JSON, the neighbours' envelopes, HTML."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def bad(status: int, error: str, headers: Mapping[str, str] | None = None) -> we
     """The task's envelope around a refusal of a neighbour."""
     envelope = {"success": False, "data": None, "error": error, "message": error, "meta": None}
     return json_answer(envelope, status, headers)
+
+
+def detail(status: int, error: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A refusal as FastAPI writes it; a wrong body has a list of what is wrong."""
+    return json_answer({"detail": [{"msg": error, "loc": ["body"]}] if status == 422 else error}, status, headers)

@@ -41,9 +41,14 @@ class Book:
         """FCM took a message; `token`, `tag` and `name` are what later questions are about."""
         self._write("accepted", entry)
 
-    def reported(self, correlation_id: str | None, body: Entry) -> None:
-        """The gateway took a report."""
-        self._write("report", {"correlation_id": correlation_id, "body": body})
+    def reported(self, correlation_id: str | None, notification_id: str, body: Entry) -> None:
+        """The gateway took a report; whose it is may stand in its address alone."""
+        entry = {"correlation_id": correlation_id, "notification_id": notification_id, "status": body["status"]}
+        self._write("report", entry | {"body": body})
+
+    def buried(self, correlation_id: str | None, body: Entry) -> None:
+        """The user service was told of a dead token."""
+        self._write("dead_token", {"correlation_id": correlation_id, "body": body})
 
     def refused(self, code: str) -> None:
         """FCM refused a message with this error code of its own."""
@@ -65,12 +70,14 @@ class Book:
             "repeats": len(self._accepted) - self._untagged - len(self._shown),
             "untagged": self._untagged,
             "repeated_reports": len(self._reports) - len(self._told),
+            "dead_token_count": len(self._dead_tokens),
             "counts": self._counts,
             "refusals": self._refusals,
         }
         if full:
             figures["accepted"] = [orjson.Fragment(line) for line in self._accepted]
             figures["reports"] = [orjson.Fragment(line) for line in self._reports]
+            figures["dead_tokens"] = [orjson.Fragment(line) for line in self._dead_tokens]
         return orjson.dumps(figures)
 
     def close(self) -> None:
@@ -88,7 +95,9 @@ class Book:
                 self._take_accepted(entry, line)
             case "report":
                 self._reports.append(line)
-                self._told.add((entry["body"]["notification_id"], entry["body"]["status"]))
+                self._told.add((entry["notification_id"], entry["status"]))
+            case "dead_token":
+                self._dead_tokens.append(line)
             case "refused":
                 self._refusals[entry["code"]] += 1
             case "counted":
@@ -112,6 +121,7 @@ class Book:
     def _forget(self) -> None:
         self._accepted: list[bytes] = []
         self._reports: list[bytes] = []
+        self._dead_tokens: list[bytes] = []
         self._shown: set[tuple[str, str]] = set()
         self._told: set[tuple[str, str]] = set()
         self._untagged = 0

@@ -18,7 +18,8 @@ Endpoint = Callable[[web.Request], Awaitable[web.Response]]
 Refuse = Callable[[int, int | None], web.Response]
 """Writes a refusal as the service itself would: (HTTP status, Retry-After in seconds or None)."""
 
-SERVICES = ("users", "templates", "gateway", "fcm", "token")
+NEIGHBOURS = ("users", "templates", "gateway")
+SERVICES = (*NEIGHBOURS, "fcm", "token")
 FAULTS = {
     "none": "answers as usual",
     "down": "503 in the service's own words",

@@ -91,10 +91,14 @@ class Fcm:
         return kind, target, state
 
     def _accept(self, message: Message, kind: str, target: str) -> str:
-        micros = time.time_ns() // 1000
-        name = f"projects/{PROJECT}/messages/0:{micros}%{secrets.token_hex(8)}"
+        name = f"projects/{PROJECT}/messages/{message_id()}"
         self._book.accepted({"name": name, "target": kind, "token": target, **_seen(message)})
         return name
+
+
+def message_id() -> str:
+    """FCM's id of a message that it accepted, as it looks for Android."""
+    return f"0:{time.time_ns() // 1000}%{secrets.token_hex(8)}"
 
 
 def refuse(status: int, retry_after: int | None) -> web.Response:

@@ -15,7 +15,7 @@ Message = dict[str, Any]
 TARGETS = ("token", "fid", "topic", "condition")
 MAX_BYTES = 4096
 MAX_TOPIC_BYTES = 2048
-_MAX_TTL = 2_419_200  # seconds: four weeks
+MAX_TTL = 2_419_200  # seconds: four weeks
 _TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]{1,900}")
 _LABEL = re.compile(r"[a-zA-Z0-9-_.~%]{1,50}")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -68,9 +68,14 @@ def _check_data_keys(message: Message) -> None:
     for part in ("", "android", "android_v2", "webpush"):
         owner = message.get(part, {}) if part else message
         for key in owner.get("data", {}):
-            if key in ("from", "message_type", "gcm") or key.startswith(("google", "gcm.")):
+            if is_reserved(key):
                 path = f"message.{part}.data" if part else "message.data"
                 raise invalid(path, f"Invalid data payload key: {key}")
+
+
+def is_reserved(key: str) -> bool:
+    """Whether FCM keeps a key of the data for itself."""
+    return key in ("from", "message_type", "gcm") or key.startswith(("google", "gcm."))
 
 
 def _check_android(message: Message, part: str) -> None:
@@ -78,8 +83,8 @@ def _check_android(message: Message, part: str) -> None:
     path = f"message.{part}"
     if android.get("ttl", 0) < 0:
         raise invalid(f"{path}.ttl", "TTL must be a non-negative integer.")
-    if android.get("ttl", 0) > _MAX_TTL:
-        raise invalid(f"{path}.ttl", f"TTL must not be greater than {_MAX_TTL} seconds.")
+    if android.get("ttl", 0) > MAX_TTL:
+        raise invalid(f"{path}.ttl", f"TTL must not be greater than {MAX_TTL} seconds.")
     if part == "android_v2":
         android, path = android.get("remote_notification", {}), f"{path}.remote_notification"
     _check_looks(android.get("notification", {}), f"{path}.notification")
@@ -100,7 +105,7 @@ def _check_looks(notification: Message, path: str) -> None:
 def _check_webpush(webpush: Message) -> None:
     headers = {name.lower(): value for name, value in webpush.get("headers", {}).items()}
     ttl = headers.get("ttl", "0")
-    if not (ttl.isascii() and ttl.isdigit() and int(ttl[:12]) <= _MAX_TTL):
+    if not (ttl.isascii() and ttl.isdigit() and int(ttl[:12]) <= MAX_TTL):
         raise invalid("message.webpush.headers", "TTL must be a non-negative integer.")
     if headers.get("urgency", "normal") not in _URGENCY:
         raise invalid("message.webpush.headers", "Invalid Urgency header.")
@@ -132,15 +137,16 @@ def _sizes(message: Message) -> Iterator[int]:
     webpush, android = message.get("webpush", {}), message.get("android", {})
     remote = message.get("android_v2", {})
     v2 = remote.get("remote_notification", {}).get("notification", {})
-    yield _size(android.get("data", data)) + _size({**shown, **android.get("notification", {})})
-    yield _size(remote.get("data", data)) + _size({**shown, **v2})
-    yield _size(webpush.get("data", data)) + _size({**shown, **webpush.get("notification", {})})
-    yield _size(data) + _size(shown) + _size(message.get("apns", {}).get("payload", {}))
+    yield size_of(android.get("data", data)) + size_of({**shown, **android.get("notification", {})})
+    yield size_of(remote.get("data", data)) + size_of({**shown, **v2})
+    yield size_of(webpush.get("data", data)) + size_of({**shown, **webpush.get("notification", {})})
+    yield size_of(data) + size_of(shown) + size_of(message.get("apns", {}).get("payload", {}))
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
+    """Bytes of all keys and values in UTF-8."""
     if isinstance(value, dict):
-        return sum(len(key.encode()) + _size(inner) for key, inner in value.items())
+        return sum(len(key.encode()) + size_of(inner) for key, inner in value.items())
     if isinstance(value, list):
-        return sum(map(_size, value))
+        return sum(map(size_of, value))
     return len(str(value).encode())

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from sandbox.dialects import DIALECTS
+from sandbox.faults import NEIGHBOURS
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Durations in seconds; `public_url` is how clients reach the sandbox, None to derive it."""
+    """Durations in seconds; `public_url` is how clients reach the sandbox, None to derive it.
+
+    `headers` are (name, value) by the neighbour that demands it.
+    """
 
     host: str = "127.0.0.1"
     port: int = 9099
@@ -20,6 +26,8 @@ class Options:
     slow: float = 10.0
     hang: float = 60.0
     retry_after: int = 30
+    dialect: str = "spec"
+    headers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 _USUAL = Options()
@@ -37,6 +45,8 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         slow=given.slow,
         hang=given.hang,
         retry_after=given.retry_after,
+        dialect=given.dialect,
+        headers=dict(given.require_header),
     )
 
 
@@ -73,7 +83,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="said with every 429 (%(default)s)",
     )
+    _add_neighbours(parser)
     return parser
+
+
+def _add_neighbours(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dialect",
+        choices=tuple(DIALECTS),
+        default=_USUAL.dialect,
+        help="how the user service, the template service and the gateway speak: "
+        + "; ".join(f"{name}: {dialect.about}" for name, dialect in DIALECTS.items())
+        + " (%(default)s)",
+    )
+    parser.add_argument(
+        "--require-header",
+        type=_header,
+        action="append",
+        default=[],
+        metavar="SERVICE=NAME: VALUE",
+        help=f"what {', '.join(NEIGHBOURS)} answers 401 without; may be given for each",
+    )
 
 
 def _port(text: str) -> int:
@@ -88,3 +118,11 @@ def _duration(text: str) -> float:
     if not 0 <= duration <= 86_400_000:
         raise argparse.ArgumentTypeError(f"{text} is not a duration")
     return duration
+
+
+def _header(text: str) -> tuple[str, tuple[str, str]]:
+    service, _, header = text.partition("=")
+    name, colon, value = header.partition(":")
+    if service not in NEIGHBOURS or not name or not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SERVICE=NAME: VALUE, SERVICE of {', '.join(NEIGHBOURS)}")
+    return service, (name, value.strip())

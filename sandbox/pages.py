@@ -9,8 +9,10 @@ from pathlib import Path
 from string import Template
 
 from sandbox.devices import STATES
+from sandbox.dialects import DIALECTS, Dialect
+from sandbox.dialects.users import USERS
 from sandbox.faults import FAULTS, SERVICES
-from sandbox.neighbours import TEMPLATES, USERS
+from sandbox.fcm_legacy import SERVER_KEY
 from sandbox.screen import Push
 from sandbox.templates import TEXTS
 
@@ -42,15 +44,19 @@ def card(push: Push) -> str:
     )
 
 
-def index(base: str, faults: Mapping[str, Mapping[str, object]]) -> str:
+def index(base: str, dialect: Dialect, faults: Mapping[str, Mapping[str, object]]) -> str:
     """The page at /: addresses, prefixes and faults, from the very tables that the code obeys."""
     texts = {name: f"“{title}” {body}" for name, (title, body) in TEXTS.items()}
     return page(
         "index.html",
         base=escape(base),
+        dialect=escape(dialect.name),
+        dialects=_rows((name, spoken.about) for name, spoken in DIALECTS.items()),
+        calls=_rows((f"{call.method} {call.path}", call.about) for call in dialect.calls()),
+        server_key=escape(SERVER_KEY),
         users=_rows((f"{prefix}…", text) for prefix, text in USERS.items()),
         states=_rows((f"{state}-…", text) for state, text in STATES.items()),
-        templates=_rows((f"{prefix}…", text) for prefix, text in TEMPLATES.items()),
+        templates=_rows((f"{prefix}…", text) for prefix, text in dialect.templates.items()),
         texts=_rows(texts.items()),
         faults=_rows(FAULTS.items()),
         services=_rows((service, _current(faults[service])) for service in SERVICES),

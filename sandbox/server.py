@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from functools import partial
 
 import orjson
 from aiohttp import web
 
-from sandbox import fcm, neighbours, oauth
+from sandbox import fcm, fcm_legacy, oauth
 from sandbox.answers import JSON, html_answer, json_answer
 from sandbox.book import Book
+from sandbox.dialects import DIALECTS
 from sandbox.faults import Faults
 from sandbox.options import Options
 from sandbox.pages import index
@@ -35,27 +39,30 @@ class World:
         self.tokens = oauth.AccessTokens(account, token_uri, self.book)
         self.faults = Faults(options.slow, options.retry_after)
         self.fcm = fcm.Fcm(options, self.tokens, self.book)
-        self.neighbours = neighbours.Neighbours(options, self.book)
+        self.fcm_legacy = fcm_legacy.FcmLegacy(options, self.book)
+        self.dialect = DIALECTS[options.dialect](options.slow, options.headers, self.book)
         self.phone = Phone(self.screen)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=4 * 1024 * 1024)
-        app.add_routes([*self._services(), *self._own_pages()])
+        app.add_routes([*self._google(), *self._neighbours(), *self._own_pages()])
         return app
 
-    def _services(self) -> list[web.RouteDef]:
+    def _google(self) -> list[web.RouteDef]:
         guard, send = self.faults.guard, "/v1/projects/{project}/messages:send"
-        user = guard("users", self.neighbours.user, neighbours.refuse)
-        render = guard("templates", self.neighbours.render, neighbours.refuse)
-        report = guard("gateway", self.neighbours.report, neighbours.refuse)
         return [
             web.post(send, guard("fcm", self.fcm.send, fcm.refuse)),
+            web.post("/fcm/send", guard("fcm", self.fcm_legacy.send, fcm_legacy.refuse)),
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
-            web.get("/api/v1/users/{user_id:[^/]+}", user, allow_head=False),
-            web.post("/api/v1/templates/render", render),
-            web.post("/api/v1/push/status/", report),
         ]
+
+    def _neighbours(self) -> Iterator[web.RouteDef]:
+        for call in self.dialect.calls():
+            path = re.sub(r"{(\w+)}", r"{\1:[^/]+}", call.path)  # an id may hold braces
+            refuse = partial(self.dialect.refuse, call.service)
+            endpoint = self.faults.guard(call.service, self.dialect.answering(call), refuse)
+            yield web.route(call.method, path, endpoint)
 
     def _own_pages(self) -> list[web.RouteDef]:
         return [
@@ -71,7 +78,7 @@ class World:
         ]
 
     async def _index(self, request: web.Request) -> web.Response:
-        return html_answer(index(f"http://{request.host}", self.faults.as_dict()))
+        return html_answer(index(f"http://{request.host}", self.dialect, self.faults.as_dict()))
 
     async def _health(self, _: web.Request) -> web.Response:
         return json_answer({"status": "ok"})

@@ -207,6 +207,7 @@ class ProviderConformance:
             setting.peer.behaviour = self.around(self.accepted.behaviour)
             await asyncio.sleep(0.05)
             assert (await setting.provider.send(a_message())).provider_message_id == self.receipt
+            assert setting.provider.health()["ok"] is True
 
     @in_loop
     async def test_a_cancelled_send_is_cancelled_and_counts_as_nothing(self, tmp_path: Path) -> None:

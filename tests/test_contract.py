@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read, read_document
-from deliveries.profiles import SPEC
+from deliveries.masking import conceal
+from deliveries.profiles import ANCESTOR, DNS_CORE, SPEC
 
 LEAST = {"notification_id": "n1", "user_id": "u1", "title": "Hi"}
 
@@ -55,6 +56,86 @@ def test_every_spelling_is_understood(spelled, field, value):
     assert getattr(read_document(others | spelled), field) == value
 
 
+TOKEN = "a-device-token-of-nobody"
+
+
+@pytest.mark.parametrize(
+    "brought",
+    [
+        {"device_tokens": [TOKEN]},
+        {"push_tokens": [TOKEN]},
+        {"push_tokens": [{"token": TOKEN, "is_active": True}, {"token": "old", "is_active": False}]},
+        {"push_token": TOKEN},
+        {"device_token": TOKEN},
+        {"user_push_token": TOKEN},
+        {"recipient": TOKEN},
+        {"to": [TOKEN]},
+        {"delivery": {"push_token": TOKEN}},
+        {"user": {"push_token": TOKEN}},
+        {"user": {"push_tokens": [{"token": TOKEN}]}},
+        {"user_data": {"fcm_token": TOKEN}},
+        {"push_tokens": [], "push_token": None, "device_token": " ", "to": TOKEN},
+        {"pattern": "notifications.push", "data": LEAST | {"to": [TOKEN]}},
+    ],
+)
+def test_the_tokens_of_a_message_are_read_when_they_are_trusted_and_only_then(brought):
+    trusted = read_document(LEAST | brought, trust_tokens=True)
+    assert [device.token for device in trusted.device_tokens] == [TOKEN]
+    assert PushRequest.model_validate(orjson.loads(trusted.as_json())) == trusted
+    assert TOKEN not in repr(trusted)
+    assert TOKEN not in json.dumps(conceal(orjson.loads(trusted.as_json())))
+    ignored = read_document(LEAST | brought)
+    assert ignored.device_tokens == []
+    assert TOKEN.encode() not in ignored.as_json()
+
+
+@pytest.mark.parametrize("wrong", [7, [7], [["a"]], [{"id": 1}], {"a": 1}, "x" * 2049, True, ["ok", None]])
+def test_trusted_tokens_that_are_none_are_a_fault_that_does_not_repeat_them(wrong):
+    with pytest.raises(InvalidMessage) as refused:
+        read_document(LEAST | {"device_tokens": wrong}, trust_tokens=True)
+    assert str(refused.value) == "device_tokens: Value error, has device tokens that are not text of up to 2048 bytes"
+    assert read_document(LEAST | {"device_tokens": wrong}).device_tokens == []
+
+
+def test_a_message_without_tokens_or_with_retired_ones_leaves_the_devices_to_the_user_service():
+    for document in (LEAST, LEAST | {"push_tokens": [{"token": "old", "is_active": False}]}):
+        assert read_document(document, trust_tokens=True).device_tokens == []
+
+
+DNS_CORE_BODY = {
+    "correlation_id": "c1", "template_id": "t1", "variables": {"user_name": "Ada"}, "priority": 5, "retry_count": 0,
+    "created_at": "2026-11-22T10:00:00.000Z", "request_id": "r1", "type": "push",
+    "metadata": {"user_id": "u1", "source": "api_gateway"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "ids", "content"),
+    [
+        (DNS_CORE_BODY, ("r1", "u1", "t1"), (None, None, {"user_name": "Ada"})),
+        ({"notification_id": "n1", "user_id": "u1", "template_code": "t1", "variables": {"a": 1}, "recipient": "tok"},
+         ("n1", "u1", "t1"), (None, None, {"a": 1})),
+        ({"id": "n1", "request_id": "r1", "user_id": "u1", "template_code": "t1", "context": {"a": 1},
+          "template_data": {"subject": "S", "body": "B"}, "priority": "high", "user_data": {"fcm_token": "tok"}},
+         ("r1", "u1", "t1"), ("S", "B", {"a": 1})),
+        ({"request_id": "r1", "user": {"id": "u1"}, "template": {"slug": "t1"}, "variables": {"a": 1}},
+         ("r1", "u1", "t1"), (None, None, {"a": 1})),
+        ({"notification_id": "n1", "user": {"id": "u1"}, "template": {"subject": "S", "body": "B"}},
+         ("n1", "u1", None), ("S", "B", {})),
+        ({"message_id": "m1", "user_id": "u1", "template_id": "t1", "template_data": {"a": 1}, "device_token": "tok"},
+         ("m1", "u1", "t1"), (None, None, {"a": 1})),
+        ({"notification_id": "n1", "user_id": "u1", "template_subject": "S", "template_content": "B"},
+         ("n1", "u1", None), ("S", "B", {})),
+        ({"pattern": "push", "data": {"notification_id": "n1", "user_id": "u1", "template_code": "t1"}},
+         ("n1", "u1", "t1"), (None, None, {})),
+    ],
+)  # fmt: skip
+def test_the_messages_of_other_gateways_are_understood_whole(document, ids, content):
+    request = read_document(document)
+    assert (request.notification_id, request.user_id, request.template_id) == ids
+    assert (request.title, request.body, request.variables) == content
+
+
 def test_the_first_spelling_wins():
     request = read_document(LEAST | {"request_id": "r1", "id": "x"})
     assert (request.notification_id, request.request_id) == ("n1", "r1")
@@ -96,11 +177,18 @@ def test_what_is_not_an_id(id):
         read_document(LEAST | {"notification_id": id})
 
 
-@pytest.mark.parametrize("field", ["notification_id", "user_id"])
+@pytest.mark.parametrize("field", ["notification_id", "user_id", "template_id", "request_id"])
 @pytest.mark.parametrize("id", [".", ".."])
 def test_an_id_never_changes_the_address_that_is_asked(field, id):
     assert "elsewhere" in faults(LEAST | {field: id})[field]
     assert getattr(read_document(LEAST | {field: "..."}), field) == "..."
+
+
+@pytest.mark.parametrize("id", [".", " .. "])
+def test_nobody_is_told_of_an_id_that_would_lead_elsewhere(id):
+    with pytest.raises(InvalidMessage) as refused:
+        read_document(LEAST | {"notification_id": id})
+    assert refused.value.notification_id is None
 
 
 OPTIONAL = (
@@ -193,7 +281,9 @@ def test_wide_is_not_deep():
      ("low", False), (None, False), (0, False)],
 )  # fmt: skip
 def test_priorities(priority, high):
-    assert SPEC.is_high(read_document(LEAST | {"priority": priority}).priority) is high
+    said = read_document(LEAST | {"priority": priority}).priority
+    assert SPEC.is_high(said) is ANCESTOR.is_high(said) is high
+    assert DNS_CORE.is_high(said) is (high and said != 1)
 
 
 def test_a_naive_expiry_is_refused_and_an_aware_one_is_kept():

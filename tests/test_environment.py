@@ -81,6 +81,17 @@ def test_lists_and_objects_are_read_from_text(monkeypatch):
         ("DELIVERY_LEASE", "nan"),
         ("LOG_LEVEL", "LOUD"),
         ("UPSTREAM_PROFILE", "mine"),
+        ("USER_SERVICE_PATHS", "/users"),
+        ("USER_SERVICE_PATHS", "users/{user_id}"),
+        ("USER_SERVICE_PATHS", "/users/{user_id}, /tokens"),
+        ("USER_SERVICE_PATHS", "/users/{user_id"),
+        ("USER_SERVICE_PATHS", "/us ers/{user_id}"),
+        ("USER_SERVICE_PATHS", "/users/{user_id}#top"),
+        ("TEMPLATE_SERVICE_FIELDS", "template_id,colour"),
+        ("TEMPLATE_SERVICE_FIELDS", "variables"),
+        ("API_GATEWAY_METHOD", "GET"),
+        ("TRUST_MESSAGE_TOKENS", "perhaps"),
+        ("USER_SERVICE_HEADER_FILE", "/nowhere/header"),
         ("USER_SERVICE_URL", "users:8000"),
         ("FCM_ENDPOINT", "ftp://fcm"),
         ("FCM_ENDPOINT", "http://fcm:99999"),
@@ -102,6 +113,62 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(monkeypatch, capsys,
     [line] = refused(monkeypatch, capsys, **{name: value})
     assert line.startswith(f"{name}: ")
     assert f"Fix: {Environment.model_fields[name.lower()].description}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "known"),
+    [
+        ("USER_SERVICE_PATHS", "/users/{user_id}/{id}", "{user_id}"),
+        ("USER_SERVICE_PATHS", "/users/{user_id!r}", "{user_id}"),
+        ("USER_SERVICE_PATHS", "/users/{user_id.__class__}", "{user_id}"),
+        ("USER_SERVICE_PATHS", "/users/{}", "{user_id}"),
+        ("TEMPLATE_SERVICE_PATH", "/render/{code}", "{template_id}"),
+        ("API_GATEWAY_PATH", "/status/{notification_id:>9}", "{notification_id}"),
+    ],
+)
+def test_an_unknown_placeholder_is_refused_and_the_known_one_named(monkeypatch, capsys, name, path, known):
+    [line] = refused(monkeypatch, capsys, **{name: path})
+    assert f"the one placeholder that is known here is {known}" in line
+
+
+def test_the_ways_to_the_neighbours_are_settable(monkeypatch):
+    settings = given(
+        monkeypatch,
+        UPSTREAM_PROFILE="dns-core",
+        USER_SERVICE_PATHS="/u/{user_id}, /t/?user={user_id}",
+        TEMPLATE_SERVICE_PATH="/render/{template_id}",
+        TEMPLATE_SERVICE_FIELDS="variables, language",
+        API_GATEWAY_PATH="/told/{notification_id}",
+        API_GATEWAY_METHOD="put",
+    )
+    assert settings.user_service_paths == ["/u/{user_id}", "/t/?user={user_id}"]
+    assert settings.template_service_path == "/render/{template_id}"
+    assert settings.template_service_fields == ["variables", "language"]
+    assert (settings.api_gateway_path, settings.api_gateway_method) == ("/told/{notification_id}", "PUT")
+
+
+HEADERS = ("USER_SERVICE_HEADER", "TEMPLATE_SERVICE_HEADER", "API_GATEWAY_HEADER")
+
+
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize(
+    "header",
+    ["geheim", ": geheim", "X-Key:", "X Key: geheim", "X-Key: ge\nheim", "X-Key: ge\x7fheim", "X-Key: gehü",
+     "HOST: geheim",
+     "Content-Length: geheim", "X-Correlation-Id: geheim"],
+)  # fmt: skip
+def test_a_header_that_cannot_be_sent_is_refused_and_not_shown(monkeypatch, capsys, name, header):
+    [line] = refused(monkeypatch, capsys, **{name: header})
+    assert line.startswith(f"{name}: is ")
+    assert "geh" not in line
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_may_stand_in_a_file(monkeypatch, tmp_path, name):
+    (tmp_path / "header").write_text("Authorization: Bearer geheim\n")
+    settings = given(monkeypatch, **{f"{name}_FILE": str(tmp_path / "header")})
+    assert getattr(settings, name.lower()).get_secret_value() == "Authorization: Bearer geheim"
+    assert "geheim" not in repr(settings)
 
 
 def test_every_fault_has_its_line(monkeypatch, capsys):

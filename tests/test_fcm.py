@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from firebase_admin import messaging
 
-import providers.fcm
+import providers.fcm_exchange
 from providers.base import PushMessage
 from providers.errors import (
     CredentialTrouble,
@@ -495,6 +495,15 @@ async def test_a_hundred_refused_sends_share_one_new_token(tmp_path: Path) -> No
 
 
 @in_loop
+async def test_a_project_that_is_closed_to_us_is_asked_once(tmp_path: Path) -> None:
+    google = Google(always(403, error(403, "PERMISSION_DENIED", error_info("SERVICE_DISABLED"))))
+    async with a_provider(google, tmp_path) as (provider, there):
+        await failure(provider)
+        assert len(sends(there)) == 1
+    assert google.token_requests == 1
+
+
+@in_loop
 async def test_apple_s_refusal_is_not_about_our_token(tmp_path: Path) -> None:
     google = Google(always(401, error(401, "UNAUTHENTICATED", *THIRD_PARTY)))
     async with a_provider(google, tmp_path) as (provider, there):
@@ -517,8 +526,8 @@ async def test_without_credentials_nothing_is_sent_and_health_says_why(tmp_path:
 async def test_fcm_that_says_nothing_is_unknown_after_the_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert providers.fcm.TIMEOUT == 30
-    monkeypatch.setattr(providers.fcm, "TIMEOUT", 0.3)
+    assert providers.fcm_exchange.TIMEOUT == 30
+    monkeypatch.setattr(providers.fcm_exchange, "TIMEOUT", 0.3)
 
     async def say_nothing(_: Seen, wire: Wire) -> None:
         await wire.wait_for_the_end()

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from deliveries.contract import read_document
+from deliveries.foreign_json import MAX_DEPTH
 from deliveries.models import Status
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import SPEC, Report
+from deliveries.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer, payload_data
 from deliveries.reporting import Reporter
@@ -27,7 +28,7 @@ REQUEST = read_document({"notification_id": "n1", "user_id": "u/1", "template_id
 RETRIES = RetryPolicy.of(attempts=3, min_wait=2, max_wait=10)
 
 
-def ask(question, *answers, seen=None):
+def ask(question, *answers, seen=None, headers=None):
     """Puts the question to a neighbour that gives these answers and returns what came of it.
 
     Each is (status, body) or (status, body, headers).
@@ -41,7 +42,7 @@ def ask(question, *answers, seen=None):
         http = HttpClient()
         try:
             async with peer(behaviour) as neighbour:
-                upstream = Upstream("user_service", neighbour.url, http, Breaker("user_service", 5, 60))
+                upstream = Upstream("user_service", neighbour.url, http, Breaker("user_service", 5, 60), headers)
                 try:
                     return await question(upstream)
                 finally:
@@ -53,16 +54,16 @@ def ask(question, *answers, seen=None):
     return asyncio.run(run())
 
 
-def devices(*answers, seen=None):
-    return ask(lambda upstream: Recipients(upstream, SPEC).devices_of(REQUEST), *answers, seen=seen)
+def devices(*answers, seen=None, profile=SPEC, request=REQUEST):
+    return ask(lambda upstream: Recipients(upstream, profile).devices_of(request), *answers, seen=seen)
 
 
-def content(*answers):
-    return ask(lambda upstream: Renderer(upstream, SPEC).render(REQUEST), *answers)
+def content(*answers, seen=None, profile=SPEC):
+    return ask(lambda upstream: Renderer(upstream, profile).render(REQUEST), *answers, seen=seen)
 
 
-def tokens(*answers):
-    return [device.token for device in devices(*answers)]
+def tokens(*answers, profile=SPEC):
+    return [device.token for device in devices(*answers, profile=profile)]
 
 
 def envelope(data):
@@ -79,6 +80,14 @@ def envelope(data):
         ({"devices": {"device_tokens": ["a"]}}, ["a"]),
         ({"fcm_token": "a", "preferences": {"push": True}}, ["a"]),
         ({"push_token": "a", "preferences": {"email": False}}, ["a"]),
+        ({"user_push_token": "a"}, ["a"]),
+        ({"token": "a"}, ["a"]),
+        ({"tokens": ["a", "b"]}, ["a", "b"]),
+        ({"tokens": [{"token": "a", "device_type": "ios", "is_active": True}]}, ["a"]),
+        ({"user": {"token": "a"}}, ["a"]),
+        ({"token": "a session's", "push_token": "a"}, ["a"]),
+        ({"token": "a session's", "devices": [{"token": "a"}]}, ["a"]),
+        ([{"token": "a", "device_type": "android"}, "b", {"token": "c", "is_active": False}], ["a", "b"]),
     ],
 )
 def test_tokens_are_found_where_people_put_them(user, expected):
@@ -101,6 +110,69 @@ def test_tokens_are_found_where_people_put_them(user, expected):
 )
 def test_a_list_of_devices_is_understood_and_emptiness_hides_nothing(user, expected):
     assert tokens((200, envelope(user))) == expected
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_tokens_and_flags_are_found_in_every_dialect(profile):
+    later = [(404, {})] * (len(profile.user_paths) - 1)
+    user = {"preferences": {"allow_push": True}, "fcm_token": "a"}
+    assert tokens((200, user), *later, profile=profile) == ["a"]
+    with pytest.raises(Ended, match="opted out"):
+        tokens((200, user | {"preferences": {"allow_push": False}}), profile=profile)
+
+
+SPLIT = {"profile": ANCESTOR}
+
+
+def test_a_lookup_in_two_parts_takes_both():
+    seen = []
+    preferences = (200, {"data": {"push_enabled": True}})
+    [device] = devices(preferences, (200, {"data": {"token": "a"}}), seen=seen, **SPLIT)
+    assert device.token == "a"
+    assert [asked.path for asked in seen] == ["/api/v1/users/u%2F1/preferences", "/api/v1/users/u%2F1/push-token"]
+    assert {asked.headers["x-correlation-id"] for asked in seen} == {"c1"}
+
+
+def test_opting_out_saves_the_second_part():
+    seen = []
+    with pytest.raises(Ended) as end:
+        devices((200, {"data": {"push_enabled": False}}), seen=seen, **SPLIT)
+    assert (end.value.status, end.value.code) == (Status.SKIPPED, "opted_out")
+    assert len(seen) == 1
+
+
+def test_a_404_is_no_such_user_first_and_no_device_later():
+    with pytest.raises(Ended) as end:
+        devices((404, {"detail": "who?"}), **SPLIT)
+    assert (end.value.status, end.value.code) == (Status.FAILED, "unknown_user")
+    for later in ((404, {"detail": "no token"}), (200, {"data": {"token": None}}), (200, []), (200, {"data": []})):
+        with pytest.raises(Ended) as end:
+            devices((200, {"data": {"push_enabled": True}}), later, **SPLIT)
+        assert (end.value.status, end.value.code) == (Status.SKIPPED, "no_device")
+
+
+@pytest.mark.parametrize("later", [(500, {}), (403, {}), (408, {}), (200, b""), (200, b"<html>"), (200, {"data": "x"})])
+def test_trouble_with_the_second_part_is_tried_again_and_never_no_device(later):
+    with pytest.raises(TryAgain):
+        devices((200, {"data": {"push_enabled": True}}), later, **SPLIT)
+
+
+def test_a_device_that_the_first_part_knows_is_not_forgotten():
+    assert tokens((200, {"push_token": "a"}), (404, {}), **SPLIT) == ["a"]
+
+
+@pytest.mark.parametrize("flag", ["false", 0, "no", {"enabled": False}, []])
+def test_a_preference_that_nobody_understands_is_no_consent(flag):
+    with pytest.raises(TryAgain, match="neither true nor false"):
+        devices((200, envelope({"push_token": "a", "preferences": {"push": flag}})))
+
+
+def test_a_request_that_brings_its_devices_asks_nobody():
+    document = {"notification_id": "n1", "user_id": "u1", "title": "T", "push_tokens": ["a", {"token": "b"}]}
+    seen = []
+    found = devices(seen=seen, request=read_document(document, trust_tokens=True))
+    assert [device.token for device in found] == ["a", "b"]
+    assert seen == []
 
 
 def test_a_platform_is_kept_without_what_cannot_be_stored():
@@ -169,6 +241,8 @@ def test_no_device_is_said_only_of_a_user_without_any(user):
         (200, b"not json"),
         (200, b"[1, 2]"),
         (200, envelope([1])),
+        (200, b'"text"'),
+        (200, b"7"),
         (200, envelope("text")),
         (200, envelope({"push_token": 7})),
         (200, envelope({"push_tokens": [["a"]]})),
@@ -180,6 +254,8 @@ def test_no_device_is_said_only_of_a_user_without_any(user):
         (200, {"data": "updated"}),
         (200, b'{"data":{"push_token":"' + b"a" * MAX_ANSWER_BYTES + b'"}}'),
         (200, b"[" * 30_000),
+        (200, b'{"push_token":"a","x":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"),
+        (200, {"push_token": "a", "preferences": "none", "push": 7}),
         (301, b""),
         (304, b""),
         (302, b"", {"Location": "http://127.0.0.2:1/"}),
@@ -195,13 +271,45 @@ def test_trouble_is_tried_again_and_never_no_device(answer):
 @pytest.mark.parametrize("body", [b"", b"OK", b"[1, 2]", b'"x"', {"data": "updated"}, {"success": True}, {"data": [1]}])
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_good_status_is_a_success_whatever_the_body(status, body):
-    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) == {}
+    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) in ({}, [1], [1, 2])
+
+
+def test_an_answer_is_as_deep_as_anybody_needs_and_no_deeper():
+    call = lambda upstream: upstream.call("GET", "/", "c")  # noqa: E731
+    nested = lambda levels: b'{"a":' * (levels - 1) + b"{}" + b"}" * (levels - 1)  # noqa: E731
+    assert ask(call, (200, nested(MAX_DEPTH))) != {}
+    assert ask(call, (200, nested(MAX_DEPTH + 1))) == {}
+    with pytest.raises(Refusal, match="404: it answered 404"):
+        ask(call, (404, b'{"error":"no","x":' + nested(MAX_DEPTH) + b"}"))
 
 
 def test_a_success_keeps_its_data():
     call = lambda upstream: upstream.call("GET", "/", "c")  # noqa: E731
     assert ask(call, (200, {"data": {"a": 1}})) == {"a": 1}
     assert ask(call, (200, {"a": 1})) == {"a": 1}
+    assert ask(call, (200, [{"a": 1}])) == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ({"success": False, "error": "user not found", "message": "user not found"}, "user not found"),
+        ({"success": False, "message": "User does not exist", "error": "User not found"},
+         "User not found; User does not exist"),
+        ({"detail": "Template not found"}, "Template not found"),
+        ({"detail": [{"loc": ["body", "id"], "msg": "not a UUID"}, {"msg": "missing"}]}, "not a UUID; missing"),
+        ({"statusCode": 400, "message": ["property x should not exist"], "error": "Bad Request"},
+         "Bad Request; property x should not exist"),
+        ({"error": {"code": 7, "message": "why"}}, "why"),
+        ({"error": 7, "detail": [None, [[]], {}]}, "it answered 400"),
+        (["no"], "it answered 400"),
+        ({"error": "x" * 2000}, "x" * 500),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_refusal_is_found_in_every_shape(document, reason):
+    with pytest.raises(Refusal) as refusal:
+        ask(lambda upstream: upstream.call("GET", "/", "c"), (400, document))
+    assert refusal.value.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -263,6 +371,30 @@ def test_a_redirect_to_anybody_else_is_not_followed(location):
     trouble, requests = asyncio.run(question())
     assert trouble.reason == "The gateway answered 307 and points elsewhere."
     assert requests == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_header_of_ours_goes_to_its_neighbour_and_to_nobody_else(status):
+    async def question():
+        async def behaviour(asked, wire):
+            near = asked.path == "/near"
+            await wire.answer(status, b"", {"Location": "/moved" if near else f"{stranger.url}/there"})
+
+        http = HttpClient()
+        try:
+            async with peer(lambda _, wire: wire.answer(200, {})) as stranger, peer(behaviour) as neighbour:
+                upstream = Upstream("users", neighbour.url, http, Breaker("users", 5, 60), {"X-Api-Key": "geheim"})
+                for path in ("/near", "/away"):
+                    with pytest.raises(TryAgain, match="points elsewhere"):
+                        await upstream.call("GET", path, "c1")
+                return neighbour.seen, stranger.seen
+        finally:
+            await http.close()
+
+    ours, strange = asyncio.run(question())
+    assert [asked.path for asked in ours] == ["/near", "/moved", "/away"]
+    assert {asked.headers["x-api-key"] for asked in ours} == {"geheim"}
+    assert strange == []
 
 
 @pytest.mark.parametrize("spelling", ["http://x.test\\@{host}/y", "http://user@{host}/y", "/\\x.test/y"])
@@ -365,6 +497,11 @@ def test_an_open_breaker_says_when_to_come_back_and_burns_nothing():
         ({"content": {"title": "T", "body": "B"}}, ("T", "B")),
         ({"name": "T", "content": "B"}, ("T", "B")),
         ({"title": "T\0", "body": "x" * 5000}, ("T", "x" * 4096)),
+        ({"subject": None, "name": "T", "content": {"body": "B"}}, ("T", "B")),
+        ({"title": 7, "subject": "T", "body": ["B"], "body_text": "B"}, ("T", "B")),
+        ({"subject": "T", "body_html": "<h1>Hi&nbsp;Ada</h1><p>a &lt; b</p>"}, ("T", "Hi Ada a < b")),
+        ({"subject": "T", "body_html": "<p>no</p>", "body_text": "B"}, ("T", "B")),
+        ({"title": "T", "body": "Tom &amp; Jerry"}, ("T", "Tom &amp; Jerry")),
     ],
 )
 def test_texts_are_found_where_people_put_them(data, expected):
@@ -380,9 +517,42 @@ def test_a_template_that_cannot_be_rendered_ends_it(status, code):
     assert "why" in end.value.reason
 
 
-def test_a_rendering_without_text_is_tried_again():
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_refused_rendering_is_final_in_every_dialect(profile, status):
+    with pytest.raises(Ended) as end:
+        content((status, {"detail": [{"msg": "why"}]}), profile=profile)
+    assert "why" in end.value.reason
+
+
+@pytest.mark.parametrize("data", [{"title": 7, "body": None}, ["T"], None, "T"])
+def test_a_rendering_without_text_is_tried_again(data):
     with pytest.raises(TryAgain):
-        content((200, envelope({"title": 7, "body": None})))
+        content((200, envelope(data)))
+
+
+def test_what_dns_core_escaped_is_pushed_as_it_was_written():
+    data = {"subject": "Hi O&#39;Brien", "body_html": "<p>no</p>", "body_text": "Tom &amp; &lt;Jerry&gt; &#34;&#34;"}
+    rendered = content((200, envelope(data)), profile=DNS_CORE)
+    assert (rendered.title, rendered.body) == ("Hi O'Brien", 'Tom & <Jerry> ""')
+
+
+def test_a_template_is_asked_for_where_and_with_what_the_profile_says():
+    seen, request = [], REQUEST.model_copy(update={"template_id": "a/b c"})
+    for profile in (
+        SPEC,
+        DNS_CORE,
+        dataclasses.replace(SPEC, template_path="/t/{template_id}/render", template_fields=("variables",)),
+        dataclasses.replace(SPEC, template_fields=("id", "template_name")),
+    ):
+        ask(lambda u, p=profile: Renderer(u, p).render(request), (200, {"title": "T"}), seen=seen)
+    assert [(asked.path, asked.json) for asked in seen] == [
+        ("/api/v1/templates/render",
+         {"template_id": "a/b c", "template_code": "a/b c", "variables": {}, "language": "en"}),
+        ("/api/v1/templates/render", {"template_id": "a/b c", "variables": {}}),
+        ("/t/a%2Fb%20c/render", {"variables": {}}),
+        ("/api/v1/templates/render", {"id": "a/b c", "template_name": "a/b c"}),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("blank", ["", " "])
@@ -393,9 +563,10 @@ def test_a_template_is_rendered_though_the_message_has_blank_texts(blank):
     assert rendered.title == "T"
 
 
-def report(*answers, seen, **fields):
-    work = Work(REQUEST.model_copy(update=fields), 1, False, 0.0, status=Status.FAILED, error_message="why")
-    return ask(lambda upstream: Reporter(upstream, SPEC, RETRIES.report).report(work), *answers, seen=seen)
+def report(*answers, seen, profile=SPEC, status=Status.FAILED, **fields):
+    work = Work(REQUEST.model_copy(update=fields), 1, False, 0.0, status=status, error_message="why")
+    work.ended_at = datetime(2026, 11, 22, tzinfo=UTC)
+    return ask(lambda upstream: Reporter(upstream, profile, RETRIES.report).report(work), *answers, seen=seen)
 
 
 def test_a_report_holds_nothing_but_what_the_gateway_takes():
@@ -430,9 +601,36 @@ def test_a_gateway_in_trouble_is_owed_the_report():
     assert 2 <= said.wait <= 2.3
 
 
-@pytest.mark.parametrize(("status", "word"), [(Status.SENT, "delivered"), (Status.EXPIRED, "failed")])
-def test_the_gateways_words(status, word):
-    assert SPEC.report_body(Report("n", status, datetime.now(UTC), None))["status"] == word
+AT = "2026-11-22T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("profile", "status", "asked"),
+    [
+        (SPEC, Status.SENT, ("POST", "/api/v1/push/status/",
+         {"notification_id": "n1", "status": "delivered", "timestamp": AT})),
+        (SPEC, Status.SKIPPED, ("POST", "/api/v1/push/status/",
+         {"notification_id": "n1", "status": "failed", "timestamp": AT, "error": "why"})),
+        (DNS_CORE, Status.EXPIRED, ("POST", "/api/v1/notifications/push/status",
+         {"notification_id": "n1", "status": "failed", "timestamp": AT, "error": "why"})),
+        (ANCESTOR, Status.SENT, ("PATCH", "/internal/notifications/n1",
+         {"channel": "push", "status": "sent", "sent_at": AT})),
+        (ANCESTOR, Status.SKIPPED, ("PATCH", "/internal/notifications/n1",
+         {"channel": "push", "status": "skipped", "error_message": "why"})),
+        (ANCESTOR, Status.CANCELLED, ("PATCH", "/internal/notifications/n1",
+         {"channel": "push", "status": "failed", "error_message": "why"})),
+    ],
+)  # fmt: skip
+def test_every_gateway_is_told_in_its_own_words(profile, status, asked):
+    seen = []
+    report((200, b""), seen=seen, profile=profile, status=status)
+    assert [(one.method, one.path, one.json) for one in seen] == [asked]
+
+
+def test_a_gateway_that_has_the_id_in_its_path_may_know_the_request_only():
+    seen = []
+    report((404, {}), (200, {}), seen=seen, profile=ANCESTOR, request_id="r/1")
+    assert [asked.path for asked in seen] == ["/internal/notifications/n1", "/internal/notifications/r%2F1"]
 
 
 def test_the_app_gets_the_metadata_and_the_id():

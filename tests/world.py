@@ -24,6 +24,7 @@ from deliveries.engine import Engine
 from deliveries.ledger import Accept
 from deliveries.ledger.connection import conninfo
 from deliveries.profiles import SPEC
+from pushproject.provider import provider
 from tests.rabbit import RabbitNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +81,7 @@ class SandboxProcess:
         """The bodies of the reports that the gateway took, by notification id."""
         by_id: dict[str, list[dict[str, Any]]] = {}
         for report in self.book()["reports"]:
-            by_id.setdefault(report["body"]["notification_id"], []).append(report["body"])
+            by_id.setdefault(report["notification_id"], []).append(report["body"])
         return by_id
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
@@ -207,7 +208,7 @@ def check_invariants(sandbox: SandboxProcess, *, answers_lost: bool = False) -> 
     }
     too_many = {key[0]: count for key, count in accepted.items() if count > allowed.get(key, 0)}
     assert not too_many, f"I2: accepted more often than the ledger says: {too_many}"
-    reports = Counter((r["body"]["notification_id"], r["body"]["status"]) for r in book["reports"])
+    reports = Counter((r["notification_id"], r["status"]) for r in book["reports"])
     doubled = {key: count for key, count in reports.items() if count > 1}
     assert answers_lost or not doubled, f"I3: reported more than once: {doubled}"
     unreported = query(
@@ -313,11 +314,7 @@ def engine(transactional_db: None, sandbox: SandboxProcess, settings: Any) -> It
         quick: dict[str, Any] = {name.lower(): float(value) for name, value in QUICK.items()}
         world = {name.lower(): value for name, value in sandbox.variables().items()} | more
         settings.PUSH = django_settings.PUSH.model_copy(update=quick | world)
-        name, options = django_settings.PROVIDER
-        settings.PROVIDER = (
-            name,
-            options | {"credentials_file": world["google_application_credentials"], "endpoint": world["fcm_endpoint"]},
-        )
+        settings.PROVIDER = provider(settings.PUSH)
         started.append(EngineInTest([]))
         return started[-1]
 

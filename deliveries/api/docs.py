@@ -23,7 +23,7 @@ POLICY = (
 
 @cache
 def document() -> dict[str, Any]:
-    """The OpenAPI document. It depends on the code alone."""
+    """The OpenAPI document. It depends on the code and the settings alone."""
     generated: dict[str, Any] = SchemaGenerator().get_schema(public=True)  # type: ignore[no-untyped-call]
     return generated
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from django.db.models import Q, QuerySet
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from rest_framework.request import Request
 
 from deliveries.api.bodies import valid
@@ -25,6 +25,11 @@ OPEN = Q(notification__worker_id__isnull=False) | Q(
 )
 
 
+def _in_utc(value: datetime) -> datetime:
+    """PostgreSQL knows no zone that is 16 hours away."""
+    return value.astimezone(UTC)
+
+
 def _written_out(value: object) -> object:
     """A time as ISO 8601 has it, not one of the numbers that could be one too."""
     if not isinstance(value, str) or not MOMENT.match(value):
@@ -36,7 +41,12 @@ def _written_out(value: object) -> object:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(json_schema_extra={"pattern": MOMENT.pattern})]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_out),
+    AfterValidator(_in_utc),
+    Field(json_schema_extra={"pattern": MOMENT.pattern}),
+]
 
 
 class DeliveryFilters(BaseModel):

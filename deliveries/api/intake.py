@@ -17,7 +17,7 @@ from deliveries.api.repeats import Known, known
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read_document, written
 from deliveries.ledger import Accept, direct
 from deliveries.models import Status
-from deliveries.profiles import PROFILES
+from deliveries.profiles import in_force
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def read(document: object, correlation_id: str | None, body: bytes | None = None
         body = written(document) if body is None else body
         if len(body) > MAX_BODY_BYTES:
             return Refused("too_large")
-        return read_document(document, defaults, body=body)
+        return read_document(document, defaults, body=body, trust_tokens=settings.PUSH.trust_message_tokens)
     except InvalidMessage as invalid:
         return Refused.for_message(invalid)
 
@@ -58,7 +58,7 @@ def accept(pushes: Sequence[PushRequest | Refused], request: Request) -> list[Ac
 
 
 def _change(push: PushRequest) -> Accept:
-    high = PROFILES[settings.PUSH.upstream_profile].is_high(push.priority)
+    high = in_force(settings.PUSH).is_high(push.priority)
     return Accept(push, "api", high, settings.PUSH.notification_ttl)
 
 

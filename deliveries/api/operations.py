@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -13,6 +13,7 @@ from deliveries import operations
 from deliveries.api.answers import Links, Operated
 from deliveries.api.bodies import strict
 from deliveries.api.errors import Refused
+from deliveries.contract import whole
 from deliveries.models import ApiKey
 
 #: PostgreSQL stores no NUL.
@@ -33,10 +34,8 @@ class ResendBody(CancelBody):
     """All of it may be left out."""
 
     force: bool = Field(False, description="send again what was accepted before, too: the user sees it twice")
-    seen: int | None = Field(
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1), BeforeValidator(whole)] | None = Field(
         None,
-        ge=0,
-        le=2**31 - 1,
         description="the notification's `resends` as you saw it; with another count by now, nothing is done",
     )
 

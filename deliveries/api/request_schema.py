@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter
 
 from deliveries.contract import PushRequest
@@ -38,13 +39,22 @@ VALUE = {"$ref": "#/components/schemas/Value"}
 OBJECT = {"type": "object", "propertyNames": {"pattern": NO_NUL}, "additionalProperties": VALUE}
 
 #: Numbers between 0 and 255, and words; a text of digits is a number.
-PRIORITY = [
+PRIORITY: list[dict[str, Any]] = [
     {"type": "integer", "minimum": 0, "maximum": 255},
     {"type": "number", "not": {"type": "integer"}},
     {"type": "boolean"},
     {"type": "string", "pattern": r"^(-0{1,7}|0{0,6}[0-9]{1,2}|0{0,5}(1[0-9]{2}|2[0-4][0-9]|25[0-5]))$"},
     {"type": "string", "maxLength": 32, "pattern": NO_NUL, "not": {"pattern": "^(-[0-9]{1,7}|[0-9]{1,8})$"}},
 ]
+
+TOKEN = {"type": "string", "minLength": 1, "maxLength": 2048, "pattern": r"^[!-~]+$"}
+DEVICE = {"anyOf": [TOKEN, {"type": "object", "required": ["token"], "properties": {"token": TOKEN}}]}
+
+#: Fields of which the contract's schema says least.
+SPECIAL: dict[str, list[dict[str, Any]]] = {
+    "priority": PRIORITY,
+    "device_tokens": [DEVICE, {"type": "array", "items": DEVICE}],
+}
 
 #: A list is taken whatever is in it: each of its items is accepted or refused by itself.
 NOTIFICATIONS = {
@@ -72,6 +82,8 @@ CORRELATION_ID = OpenApiParameter(
 def components() -> dict[str, Any]:
     """The schemas `PushRequest` and `Value`."""
     written = PushRequest.model_json_schema()
+    if not settings.PUSH.trust_message_tokens:
+        del written["properties"]["device_tokens"]  # nobody looks at it
     fields = {name: _as_taken(name, schema) for name, schema in written["properties"].items()}
     content = [{"required": [name], "properties": {name: GIVEN}} for name in ("template_id", "title", "body")]
     return {
@@ -91,7 +103,7 @@ def components() -> dict[str, Any]:
 
 def _as_taken(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     alternatives = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    taken = PRIORITY if name == "priority" else [more for one in alternatives for more in _readings(name, one)]
+    taken = SPECIAL.get(name) or [more for one in alternatives for more in _readings(name, one)]
     left_out = [] if name == "user_id" else [BLANK]
     return {"anyOf": [*taken, *left_out]} | {key: schema[key] for key in ("description",) if key in schema}
 
@@ -105,7 +117,7 @@ def _readings(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
     if schema.get("format") == "date-time":
         return [{"type": "string", "format": "date-time", "pattern": MOMENT.pattern}, SECONDS, MILLISECONDS]
     if "pattern" in schema:
-        names_somebody = {"not": {"pattern": DOTS}} if name in ("notification_id", "user_id") else {}
+        names_somebody = {"not": {"pattern": DOTS}} if name != "correlation_id" else {}
         return [{"type": "string", "pattern": ID, **names_somebody}, {"type": "number"}]
     return [{"type": ["string", "number"], "maxLength": schema["maxLength"], "pattern": NO_NUL}]
 

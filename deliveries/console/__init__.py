@@ -1,12 +1,23 @@
-"""The delivery console: what operators see of the ledger, in Django's admin. It only ever looks."""
+"""The delivery console: what operators see of the ledger, and do, in Django's admin.
+
+Nothing is edited by hand: what is done goes through `deliveries.operations` and `deliveries.api.keys`.
+"""
 
 import django_dramatiq.admin  # noqa: F401 - it registers what we take out below
 from django.contrib import admin
 from django_dramatiq.models import Task
 
-from deliveries.console import api_keys, dead_letters, notifications, push_deliveries, workers
+from deliveries.console import (
+    api_keys,
+    audit,
+    dead_letters,
+    dead_tokens,
+    notifications,
+    push_deliveries,
+    workers,
+)
 
-__all__ = ["api_keys", "dead_letters", "notifications", "push_deliveries", "workers"]
+__all__ = ["api_keys", "audit", "dead_letters", "dead_tokens", "notifications", "push_deliveries", "workers"]
 
 admin.site.site_header = admin.site.site_title = "Delivery console"
 admin.site.index_title = "Push notifications and what became of them"

@@ -1,7 +1,8 @@
-"""What the pages of all tables have in common: they only show, and they never count or sort a big table."""
+"""What the pages of all tables have in common: nobody edits them, and they never count or sort a big table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -13,6 +14,12 @@ from django.utils.functional import cached_property
 
 PAGE = 50
 LATEST = 100  # rows of an inline table
+LONGEST_NUMBER = 18  # digits that a bigint surely takes
+
+
+def numbers(keys: Sequence[str]) -> list[int]:
+    """Those of the keys that can be the number of a row."""
+    return [int(key) for key in keys if key.isdecimal() and len(key) <= LONGEST_NUMBER]
 
 
 class PeekingPaginator(Paginator):  # type: ignore[type-arg]

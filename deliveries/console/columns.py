@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from deliveries.masking import conceal, fingerprint, mask
-from deliveries.models import PushDelivery
+from deliveries.models import DeadToken, PushDelivery
 
 NOTHING = "-"
 
@@ -69,11 +69,11 @@ def brief(seconds: float) -> str:
 
 
 @admin.display(description="device")
-def device(delivery: PushDelivery) -> str:
+def device(row: PushDelivery | DeadToken) -> str:
     """The masked token, and the fingerprint by which the same device is recognised elsewhere."""
-    token = delivery.device_token
+    token = row.device_token
     shown = f"{mask(token)} #{fingerprint(token)}"
-    return f"{delivery.platform} {shown}".strip()
+    return f"{row.platform} {shown}".strip()
 
 
 def indented(document: Any) -> SafeString:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.html import format_html
 
+from deliveries import operations
 from deliveries.console import words
-from deliveries.console.base import LedgerAdmin, LedgerInline
+from deliveries.console.base import LedgerInline
 from deliveries.console.columns import NOTHING, brief, device, indented, when, when_short
-from deliveries.models import Notification, PushAttempt, PushDelivery
+from deliveries.console.operating import Chosen, OperableAdmin, Operation
+from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
+from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
+from deliveries.operations import Outcome, Target, Who
 
 
 class DeliveriesInline(LedgerInline):
@@ -64,9 +70,35 @@ class HistoryInline(LedgerInline):
         return NOTHING if attempt.retry_after is None else f"after {brief(attempt.retry_after)}"
 
 
+def resend(chosen: Sequence[Chosen], who: Who, force: bool) -> list[Outcome]:
+    return operations.resend([Target(row.key, seen=row.seen) for row in chosen], who, force=force)
+
+
+def cancel(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
+    return operations.cancel([row.key for row in chosen], who)
+
+
 @admin.register(Notification)
-class NotificationAdmin(LedgerAdmin):
+class NotificationAdmin(OperableAdmin):
     """The list of notifications, and the page of each."""
+
+    operations = (
+        Operation(
+            AuditEntry.Action.RESEND,
+            "Each that has ended is sent again, at once, to the devices that have not got it. The user's preferences "
+            "and devices are looked up anew.",
+            frozenset(ENDS),
+            resend,
+            sends=True,
+            can_be_forced=True,
+        ),
+        Operation(
+            AuditEntry.Action.CANCEL,
+            "Each that has not ended yet ends before its next send. What is being sent at this moment is still sent.",
+            frozenset(Status) - ENDS,
+            cancel,
+        ),
+    )
 
     empty_state = (
         "No notification yet. `python manage.py apikey <name>` makes a key to POST one with to /api/v1/notifications/."
@@ -121,6 +153,18 @@ class NotificationAdmin(LedgerAdmin):
     def matching(self, term: str) -> Q:
         return Q(pk=term) | Q(user_id=term) | Q(correlation_id=term)
 
+    def chosen(self, keys: Sequence[str]) -> list[Chosen]:
+        own = PushDelivery.objects.filter(notification=OuterRef("pk"))
+        rows = Notification.objects.annotate(
+            accepted_before=Exists(own.filter(ACCEPTED_BEFORE)), unknown=Exists(own.filter(UNKNOWN))
+        )
+        return [
+            Chosen(
+                row.pk, row.pk, row.pk, row.status, row.error_code, row.accepted_before, row.unknown, seen=row.resends
+            )
+            for row in rows.filter(pk__in=keys).order_by("-created_at")
+        ]
+
     @admin.display(description="cause")
     def cause(self, notification: Notification) -> str:
         return words.cause(notification)
@@ -147,7 +191,8 @@ class NotificationAdmin(LedgerAdmin):
 
     @admin.display(description="took")
     def took(self, notification: Notification) -> str:
-        """From acceptance to its end."""
+        """From acceptance, or from the last resend, to its end."""
         if notification.ended_at is None:
             return NOTHING
-        return brief((notification.ended_at - notification.created_at).total_seconds())
+        begin = notification.resent_at or notification.created_at
+        return brief((notification.ended_at - begin).total_seconds())

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.db.models import Q
+from collections.abc import Sequence
 
-from deliveries.console.base import LedgerAdmin
+from django.contrib import admin
+from django.db.models import BooleanField, ExpressionWrapper, Q
+
+from deliveries import operations
+from deliveries.console.base import numbers
 from deliveries.console.columns import device, indented, when, when_short
+from deliveries.console.operating import Chosen, OperableAdmin, Operation
 from deliveries.masking import conceal_text
-from deliveries.models import Notification, PushDelivery
+from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
+from deliveries.operations import Outcome, Target, Who
 
 #: A correlation id is shared by few notifications; more than these are not looked through.
 MOST_CORRELATED = 1000
 
 
+#: Deliveries that a provider has accepted once: only force sends them again.
+ACCEPTED_BEFORE = Q(status=Status.SENT) | Q(forced_resends__gt=0)
+#: Deliveries that may have arrived: nobody knows what became of a send, and none has been accepted since.
+UNKNOWN = Q(unknown_count__gt=0) & ~Q(status=Status.SENT)
+
+
+def _is(condition: Q) -> ExpressionWrapper[Q]:
+    return ExpressionWrapper(condition, output_field=BooleanField())
+
+
+def resend(chosen: Sequence[Chosen], who: Who, force: bool) -> list[Outcome]:
+    targets = [Target(row.notification_id, (int(row.key),), row.seen) for row in chosen]
+    return operations.resend(targets, who, force=force)
+
+
 @admin.register(PushDelivery)
-class PushDeliveryAdmin(LedgerAdmin):
+class PushDeliveryAdmin(OperableAdmin):
     """The list of deliveries, and the page of each. No page shows a whole device token."""
+
+    operations = (
+        Operation(
+            AuditEntry.Action.RESEND,
+            "Each whose notification has ended is sent again, at once, to this device alone.",
+            frozenset(ENDS),
+            resend,
+            sends=True,
+            can_be_forced=True,
+        ),
+    )
 
     empty_state = "No delivery yet: the first one is written when a notification is sent."
     search_help_text = "A whole notification id, user id or correlation id."
@@ -67,6 +98,25 @@ class PushDeliveryAdmin(LedgerAdmin):
         correlated = Notification.objects.filter(correlation_id=term).values_list("pk", flat=True)
         ids = [term, *correlated[:MOST_CORRELATED]]
         return Q(notification_id__in=ids) | Q(user_id=term)
+
+    def subject(self, row: PushDelivery) -> str:
+        return row.notification_id
+
+    def chosen(self, keys: Sequence[str]) -> list[Chosen]:
+        rows = PushDelivery.objects.annotate(accepted_before=_is(ACCEPTED_BEFORE), unknown=_is(UNKNOWN))
+        return [
+            Chosen(
+                str(row.pk),
+                f"{row.notification_id} to {device(row)}",
+                row.notification_id,
+                row.status,
+                row.error_code,
+                row.accepted_before,
+                row.unknown,
+                seen=row.notification.resends,
+            )
+            for row in rows.filter(pk__in=numbers(keys)).select_related("notification").order_by("-created_at")
+        ]
 
     @admin.display(description="tries")
     def tries(self, delivery: PushDelivery) -> str:

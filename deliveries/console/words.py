@@ -1,13 +1,29 @@
-"""A notification's state in plain words: how it stands, why, what to do next, and what the gateway knows of it."""
+"""The console in plain words: how a notification stands, why, what to do next; and what came of what was asked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import groupby
 
 from django.conf import settings
+from django.contrib import messages
 from django.utils import timezone
 
+from deliveries.masking import conceal_text
 from deliveries.models import ENDS, Notification, PushDelivery, Status, Worker
+from deliveries.operations import Outcome
+
+#: What came of an operation that did something, behind the number of rows.
+DONE = {
+    "resent": "will be sent again",
+    "cancelling": "will not be sent any more",
+    "redriven": "accepted, and on the way",
+    "known": "closed: a notification of the same id is there already",
+    "discarded": "discarded",
+}
+
+SENTENCES = 5  # of one kind, in one message
 
 #: What to do about our own reasons. Those of a provider bring their advice with them.
 ADVICE = {
@@ -19,6 +35,8 @@ ADVICE = {
     "template_refused": "Compare the request's variables, below, with what the template needs.",
     "expired": "If it was to wait longer, give it a later expires_at or a longer ttl.",
     "exhausted": "The history, below, shows every attempt; there is a dead letter of it too.",
+    "cancelled": "Nothing to do. If it is wanted after all, resend it.",
+    "device_gone": "The user service no longer lists this device.",
     "unknown_outcome": "It may have arrived; its guarantee, at_most_once, forbids another try.",
 }
 
@@ -28,9 +46,12 @@ def cause(notification: Notification) -> str:
     if notification.status == Status.SENT:
         return _sent(notification)
     reason = notification.error_message or notification.error_code
+    if notification.status == Status.CANCELLED:
+        return conceal_text(reason) or "It was cancelled."
     if notification.status in ENDS:
-        lead = {Status.SKIPPED: "Nothing was sent.", Status.CANCELLED: "It was cancelled."}
-        return f"{lead.get(Status(notification.status), '')} {reason}".strip()
+        return f"Nothing was sent. {reason}" if notification.status == Status.SKIPPED else reason
+    if notification.cancel_reason:
+        return f"Nothing more of it is sent, and it is about to end. {conceal_text(notification.cancel_reason)}"
     return f"{_waiting(notification)} {f'Until now: {reason}' if reason else ''}".strip()
 
 
@@ -71,7 +92,41 @@ def _sent(notification: Notification) -> str:
     return f"{accepted} Not for the rest: {', '.join(others)}." if others else accepted
 
 
+def told(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
+    """What came of an operation: a message for each kind, what was done first, with its level."""
+    for code, group in groupby(sorted(outcomes, key=_done_first), key=_code):
+        sentences = [outcome.sentence for outcome in group]
+        count = len(sentences)
+        if code in DONE:
+            yield messages.SUCCESS, f"{count} {DONE[code]}."
+        else:
+            yield messages.WARNING, f"{count} {'was' if count == 1 else 'were'} not: {_some(sentences)}"
+    if warnings := [outcome.warning for outcome in outcomes if outcome.warning]:
+        yield messages.WARNING, f"Of {len(warnings)}: {_some(warnings)}"
+
+
+def _done_first(outcome: Outcome) -> tuple[bool, str]:
+    return not outcome.done, outcome.code
+
+
+def _code(outcome: Outcome) -> str:
+    return outcome.code
+
+
+def _some(sentences: list[str]) -> str:
+    """The different ones among them, as many as a person reads."""
+    different = list(dict.fromkeys(sentences))
+    more = len(different) - SENTENCES
+    return " ".join(different[:SENTENCES]) + (f" And {more} more." if more > 0 else "")
+
+
 def _waiting(notification: Notification) -> str:
+    resent = notification.resent_at
+    again = f"It is being sent again, as was asked for at {resent:%H:%M:%S} UTC." if resent else ""
+    return f"{again} {_what_it_waits_for(notification)}".strip()
+
+
+def _what_it_waits_for(notification: Notification) -> str:
     if notification.worker_id is not None:
         return "A worker has it in work."
     due = notification.next_attempt_at

@@ -7,6 +7,7 @@ answer can be lost with the connection; only the count of a dead letter may then
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
 from deliveries.ledger.claiming import Claim, ClaimOrphans, Forgotten, ReleaseWorker
+from deliveries.ledger.dead_tokens import TokenDied
 from deliveries.ledger.sending import Abandon, Landed, Started, StartSends
 from deliveries.ledger.settling import Attempted, Reported, Settle
 from deliveries.ledger.writer import Writer
@@ -26,5 +27,6 @@ __all__ = [
     "Settle",
     "StartSends",
     "Started",
+    "TokenDied",
     "Writer",
 ]

@@ -29,7 +29,7 @@ LOOK = "SELECT notification_id, status FROM notifications WHERE notification_id 
 class Cancel:
     """Ends a notification before its next send. Results in `cancelling`, `ended` or `unknown_notification`."""
 
-    rank: ClassVar[int] = 21
+    rank: ClassVar[int] = 31
 
     notification_id: str
     by: Audited

@@ -102,7 +102,7 @@ def _work(row: dict[str, Any]) -> Work:
         error_message=row["error_message"],
         ended_at=row["ended_at"],
         report_attempts=row["report_attempts"],
-        reported_status=row["reported_status"],
+        reported_status=Status(row["reported_status"]) if row["reported_status"] else None,
         resolve_again=row["resolve_again"],
         cancel_reason=row["cancel_reason"],
     )

@@ -1,4 +1,4 @@
-"""What is owed for dead letters: found when due, held for two minutes by pushing its time on, and paid."""
+"""What is owed: found when due, held for two minutes by pushing its time on, and paid; here, for dead letters."""
 
 from __future__ import annotations
 
@@ -14,38 +14,48 @@ from deliveries.ledger.change import Hand
 FEW = 20
 
 TAKE_OWED = """
-UPDATE dead_letters SET {due} = now() + interval '2 minutes'
-WHERE id IN (SELECT id FROM dead_letters WHERE {due} <= now() ORDER BY {due} LIMIT {few} FOR UPDATE SKIP LOCKED)
-RETURNING id, notification_id, correlation_id, code, reasons, body, report_attempts
+UPDATE {table} SET {due} = now() + interval '2 minutes'
+WHERE id IN (SELECT id FROM {table} WHERE {due} <= now() ORDER BY {due} LIMIT {few} FOR UPDATE SKIP LOCKED)
+RETURNING {columns}
 """
 
 
-def _take(cursor: Cursor[Any], due: str) -> list[dict[str, Any]]:
-    statement = sql.SQL(TAKE_OWED).format(due=sql.Identifier(due), few=sql.Literal(FEW))
-    with cursor.connection.cursor(row_factory=dict_row) as rows:
-        return rows.execute(statement).fetchall()
+class Owed:
+    """Takes a few rows of `table` whose time in the column `due` has come. Results in their `columns`."""
+
+    rank: ClassVar[int]
+    table: ClassVar[str]
+    due: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Owed], hand: Hand) -> list[list[dict[str, Any]]]:
+        statement = sql.SQL(TAKE_OWED).format(
+            table=sql.Identifier(cls.table),
+            due=sql.Identifier(cls.due),
+            few=sql.Literal(FEW),
+            columns=sql.SQL(", ").join(map(sql.Identifier, cls.columns)),
+        )
+        with cursor.connection.cursor(row_factory=dict_row) as rows:
+            return [rows.execute(statement).fetchall() for _ in changes]
 
 
-@dataclass(slots=True)
-class OwedReports:
+class OwedReports(Owed):
     """Takes dead letters of which the gateway is owed word. Results in their rows."""
 
-    rank: ClassVar[int] = 12
+    rank = 12
+    table = "dead_letters"
+    due = "report_due_at"
+    columns = ("id", "notification_id", "correlation_id", "reasons", "report_attempts")
 
-    @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[OwedReports], hand: Hand) -> list[list[dict[str, Any]]]:
-        return [_take(cursor, "report_due_at") for _ in changes]
 
-
-@dataclass(slots=True)
-class OwedCopies:
+class OwedCopies(Owed):
     """Takes dead letters of which a copy is owed to the failed queue. Results in their rows."""
 
-    rank: ClassVar[int] = 13
-
-    @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[OwedCopies], hand: Hand) -> list[list[dict[str, Any]]]:
-        return [_take(cursor, "copy_due_at") for _ in changes]
+    rank = 13
+    table = "dead_letters"
+    due = "copy_due_at"
+    columns = ("id", "notification_id", "code", "reasons", "body")
 
 
 PAY_REPORT = """
@@ -61,6 +71,7 @@ class PaidReport:
     """The gateway's answer: accepted, refused for good (`error`), or owed again in `wait` seconds. Results in None."""
 
     rank: ClassVar[int] = 14
+    statement: ClassVar[str] = PAY_REPORT
 
     id: int
     error: str = ""
@@ -68,7 +79,7 @@ class PaidReport:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[PaidReport], hand: Hand) -> list[None]:
-        cursor.executemany(PAY_REPORT, [{"id": c.id, "error": c.error, "wait": c.wait} for c in changes])
+        cursor.executemany(cls.statement, [{"id": c.id, "error": c.error, "wait": c.wait} for c in changes])
         return [None] * len(changes)
 
 

@@ -26,7 +26,7 @@ RETURNING id
 class Redrive:
     """Accepts what a dead letter says, now that it can be read. Results in `redriven`, `known` or `not_open`."""
 
-    rank: ClassVar[int] = 22
+    rank: ClassVar[int] = 32
 
     letter_id: int
     accept: Accept
@@ -49,7 +49,7 @@ class Redrive:
 class Discard:
     """Closes a dead letter for good. Results in `discarded` or `not_open`."""
 
-    rank: ClassVar[int] = 23
+    rank: ClassVar[int] = 33
 
     letter_id: int
     by: Audited

@@ -85,7 +85,7 @@ class Resend:
     `seen` is how often it was resent when the asker looked. What was accepted before is only sent again by `force`.
     """
 
-    rank: ClassVar[int] = 20
+    rank: ClassVar[int] = 30
 
     notification_id: str
     by: Audited

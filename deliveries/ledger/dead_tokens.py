@@ -1,0 +1,107 @@
+"""Dead tokens: written down with the send that found them out, and owed to the user service until it is told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from psycopg import Cursor
+
+from deliveries.ledger.change import Hand, rows
+from deliveries.ledger.mail import Owed, PaidReport
+
+# A token that dies again while word of it is owed is the same debt, with the latest time. One that dies again after the
+# user service was told (or refused to be) is a new debt, but for a send that had begun before that: it only found out
+# the same once more. The rows are written in the order of their hashes, so that two workers never deadlock.
+WRITE_DOWN = """
+INSERT INTO dead_tokens AS t (
+    token_hash, device_token, user_id, platform, provider, error_code, notification_id, correlation_id, died_at,
+    report_due_at)
+SELECT i.token_hash, i.device_token, i.user_id, i.platform, i.provider, i.error_code, i.notification_id,
+       i.correlation_id, i.died_at,
+       CASE WHEN i.report_owed AND NOT EXISTS (
+           SELECT FROM dead_tokens told JOIN push_deliveries d ON d.id = i.delivery_id
+           WHERE told.token_hash = i.token_hash AND d.sending_at < greatest(told.reported_at, told.report_refused_at)
+       ) THEN now() END
+FROM json_to_recordset(%(rows)s::json) AS i(
+    token_hash text, device_token text, user_id text, platform text, provider text, error_code text,
+    notification_id text, correlation_id text, died_at timestamptz, delivery_id bigint, report_owed bool)
+ORDER BY i.token_hash
+ON CONFLICT (token_hash) DO UPDATE SET
+    user_id = excluded.user_id, platform = excluded.platform, provider = excluded.provider,
+    error_code = excluded.error_code, notification_id = excluded.notification_id,
+    correlation_id = excluded.correlation_id, died_at = greatest(t.died_at, excluded.died_at),
+    report_attempts = CASE WHEN t.report_due_at IS NULL AND excluded.report_due_at IS NOT NULL
+                           THEN 0 ELSE t.report_attempts END,
+    report_due_at = coalesce(t.report_due_at, excluded.report_due_at)
+"""
+
+
+@dataclass(slots=True)
+class TokenDied:
+    """A send was answered with "this token is dead". Results in None.
+
+    `report_owed`: the user service is to be told of it.
+    """
+
+    rank: ClassVar[int] = 20
+
+    notification_id: str
+    delivery_id: int
+    user_id: str
+    device_token: str = field(repr=False)
+    platform: str
+    provider: str
+    error_code: str
+    correlation_id: str
+    report_owed: bool
+    died_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    token_hash: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.token_hash = hashlib.sha256(self.device_token.encode()).hexdigest()
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[TokenDied], hand: Hand) -> list[None]:
+        latest = {change.token_hash: change for change in sorted(changes, key=lambda change: change.died_at)}
+        cursor.execute(WRITE_DOWN, rows(list(latest.values())))
+        return [None] * len(changes)
+
+
+class OwedDeadTokens(Owed):
+    """Takes dead tokens of which the user service is owed word. Results in their rows."""
+
+    rank = 21
+    table = "dead_tokens"
+    due = "report_due_at"
+    columns = (
+        "id",
+        "user_id",
+        "device_token",
+        "platform",
+        "error_code",
+        "died_at",
+        "notification_id",
+        "correlation_id",
+        "report_attempts",
+    )
+
+
+PAY_REPORT = """
+UPDATE dead_tokens
+SET reported_at = CASE WHEN %(error)s = '' THEN now() END,
+    report_refused_at = CASE WHEN %(error)s <> '' AND %(wait)s::float8 IS NULL THEN now() END,
+    report_error = %(error)s, report_attempts = report_attempts + 1,
+    report_due_at = now() + make_interval(secs => %(wait)s::float8)
+WHERE id = %(id)s
+"""
+
+
+class PaidDeadToken(PaidReport):
+    """The user service's answer: told, refused for good (`error`), or owed again in `wait` seconds. Results in None."""
+
+    rank = 22
+    statement = PAY_REPORT

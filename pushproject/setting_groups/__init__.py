@@ -1,0 +1,1 @@
+"""Groups of settings: each stands alone, and `pushproject.environment` puts them together."""

@@ -1,0 +1,353 @@
+"""Dead tokens: written down, told to the user service once, and owed to it for as long as it does not answer."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+import requests
+from pydantic import ValidationError
+
+from deliveries.dead_tokens import DeadTokenOffice
+from deliveries.ledger import TokenDied
+from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
+from deliveries.outcomes import TryAgain
+from deliveries.upstreams import Refusal, Upstream
+from providers.breaker import Breaker
+from providers.http import HttpClient
+from pushproject.environment import Environment
+from tests.peer import peer
+from tests.test_ledger import a_worker
+from tests.world import all_ended, check_invariants, eventually, message, query
+
+CALL = "POST /api/v1/users/{user_id}/push-tokens/dead"
+TOKEN = "dead-registration-of-a-phone-that-is-no-more"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def one():
+    with a_worker() as hands:
+        yield hands
+
+
+@pytest.fixture
+def other():
+    with a_worker() as hands:
+        yield hands
+
+
+def died(delivery_id: int = 0, **changes) -> TokenDied:
+    usual = {"user_id": "ada", "device_token": TOKEN, "platform": "android", "report_owed": True}
+    return TokenDied(
+        **{
+            "notification_id": "n1",
+            "delivery_id": delivery_id,
+            "provider": "fcm",
+            "error_code": "UNREGISTERED",
+            "correlation_id": "c1",
+            **usual,
+            **changes,
+        }
+    )
+
+
+def owed(hands) -> list[dict]:
+    [rows] = hands.write(OwedDeadTokens())
+    return rows
+
+
+def the_row(*columns: str) -> tuple:
+    [row] = query(f"SELECT {', '.join(columns)} FROM dead_tokens")
+    return row
+
+
+def told(sandbox) -> list[dict]:
+    return [entry["body"] for entry in sandbox.book()["dead_tokens"]]
+
+
+def due_again() -> None:
+    query("UPDATE dead_tokens SET report_due_at = now()")
+
+
+# --- from end to end -----------------------------------------------------------------------------
+
+
+def test_the_user_service_is_told_once(engine, sandbox, caplog):
+    begun = datetime.now(UTC)
+    running = engine(user_service_dead_token_path=CALL)
+    running.accept(message("n1", "mixed-ada", correlation_id="c-7"))
+    eventually(lambda: told(sandbox), what="word of the dead token")
+    eventually(lambda: the_row("reported_at")[0], what="word that it was told")
+    [body] = told(sandbox)
+    died_at = datetime.fromisoformat(body.pop("died_at"))
+    assert begun <= died_at <= datetime.now(UTC)
+    [[token]] = query("SELECT device_token FROM push_deliveries WHERE status = 'failed'")
+    assert body == {"user_id": "mixed-ada", "token": token, "platform": "ios", "reason": "UNREGISTERED"}
+    assert sandbox.book()["dead_tokens"][0]["correlation_id"] == "c-7"
+    row = the_row("device_token", "provider", "notification_id", "died_at", "report_due_at", "report_attempts")
+    assert row == (token, "fcm", "n1", died_at, None, 1)
+    eventually(all_ended)
+    check_invariants(sandbox)
+    assert token not in caplog.text
+
+
+def test_without_a_path_nobody_is_told(engine, sandbox):
+    running = engine()
+    running.accept(message("n1", "dead-1"))
+    eventually(all_ended)
+    assert the_row("report_due_at", "notification_id") == (None, "n1")
+    time.sleep(1.5)
+    assert told(sandbox) == []
+
+
+def test_a_token_that_may_live_is_not_written_down(engine, sandbox):
+    running = engine(user_service_dead_token_path=CALL)
+    running.accept(message("n1", "mismatch-1"), message("n2", "ada"))
+    eventually(all_ended)
+    assert query("SELECT * FROM dead_tokens") == []
+
+
+def test_it_is_told_when_the_user_service_is_back(engine, sandbox, one):
+    sandbox.control("users", "down")
+    one.write(died())
+    engine(user_service_dead_token_path=CALL)
+    eventually(lambda: the_row("report_attempts") > (0,), what="a first attempt")
+    error, reported = the_row("report_error", "reported_at")
+    assert "answered 503" in error and reported is None
+    sandbox.control("users", "none")
+    eventually(lambda: told(sandbox), what="word of the dead token")
+    eventually(lambda: the_row("reported_at")[0])
+    assert the_row("report_error", "report_due_at", "report_refused_at") == ("", None, None)
+    assert len(told(sandbox)) == 1
+
+
+def test_a_refusal_is_final_and_kept(engine, sandbox, one):
+    sandbox.control("users", "refuse400")
+    one.write(died())
+    engine(user_service_dead_token_path=CALL)
+    eventually(lambda: the_row("report_refused_at")[0], what="a refusal")
+    assert the_row("report_error", "report_due_at", "reported_at") == ("400: bad request", None, None)
+
+
+def test_a_user_who_is_gone_has_forgotten_the_token(engine, sandbox, one):
+    one.write(died(user_id="unknown-ada"))
+    engine(user_service_dead_token_path=CALL)
+    eventually(lambda: the_row("reported_at")[0], what="that it counts as told")
+    assert the_row("report_error", "report_due_at") == ("", None)
+    assert told(sandbox) == []
+
+
+# --- what is owed --------------------------------------------------------------------------------
+
+
+def test_two_notifications_with_the_same_dead_token_owe_one_debt(one, other):
+    earlier, later = died(), died(notification_id="n2", error_code="INVALID_ARGUMENT")
+    one.write(later, earlier)
+    assert the_row("notification_id", "died_at") == ("n2", later.died_at)
+    other.write(died(notification_id="n3"))
+    assert the_row("notification_id") == ("n3",)
+    [debt] = owed(one)
+    assert (debt["device_token"], debt["report_attempts"]) == (TOKEN, 0)
+    assert debt["died_at"] > later.died_at
+
+
+def test_one_that_dies_again_while_it_is_told_stays_one_debt(one, other):
+    one.write(died())
+    [debt] = owed(one)
+    other.write(died(notification_id="n2"))
+    assert owed(other) == []
+    one.write(PaidDeadToken(debt["id"]))
+    assert the_row("report_due_at") == (None,)
+
+
+def test_a_repeated_change_owes_nothing_twice(one):
+    change = died()
+    one.write(change)
+    one.write(change)
+    assert len(owed(one)) == 1
+    assert owed(one) == []
+
+
+def test_a_late_change_does_not_turn_the_time_back(one):
+    change = died()
+    one.write(died(notification_id="n2"))
+    [latest] = the_row("died_at")
+    one.write(change)
+    assert the_row("died_at") == (latest,)
+
+
+def test_a_claim_holds_the_debt_for_a_while_and_a_dead_worker_loses_it(one, other):
+    one.write(died())
+    assert len(owed(one)) == 1
+    one.die()
+    assert owed(other) == []
+    [[held]] = query("SELECT extract(epoch FROM report_due_at - now())::float8 FROM dead_tokens")
+    assert 100 < held <= 120
+    due_again()
+    [debt] = owed(other)
+    assert debt["report_attempts"] == 0
+
+
+@pytest.mark.parametrize("answer", ["", "400: no such endpoint"])
+def test_a_send_that_began_before_the_user_service_was_told_owes_nothing_again(one, answer):
+    one.accept("n1", "n2")
+    [first], [second] = one.start("n1", 1, TOKEN), one.start("n2", 1, TOKEN)
+    one.write(died(first.id))
+    one.write(PaidDeadToken(owed(one)[0]["id"], answer))
+    one.write(died(second.id))
+    assert owed(one) == []
+
+
+@pytest.mark.parametrize("answer", ["", "400: no such endpoint"])
+def test_one_that_the_user_service_gives_out_again_and_that_dies_again_is_a_new_debt(one, answer):
+    one.write(died())
+    [debt] = owed(one)
+    one.write(PaidDeadToken(debt["id"], answer))
+    one.accept("n2")
+    [second] = one.start("n2", 1, TOKEN)
+    one.write(died(second.id, notification_id="n2"))
+    [again] = owed(one)
+    assert (again["notification_id"], again["report_attempts"]) == ("n2", 0)
+
+
+def test_setting_the_path_later_makes_the_next_death_a_debt(one):
+    one.write(died(report_owed=False))
+    assert owed(one) == []
+    one.write(died())
+    assert len(owed(one)) == 1
+
+
+# --- what is told --------------------------------------------------------------------------------
+
+
+def tell(answer, call=CALL, **changes):
+    """What the user service saw, and what was raised, when it gave this answer to word of a dead token."""
+    row = {
+        "user_id": "a/b",
+        "device_token": TOKEN,
+        "platform": "",
+        "error_code": "UNREGISTERED",
+        "died_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "notification_id": "n1",
+        "correlation_id": "c1",
+        **changes,
+    }
+
+    async def behaviour(_, wire):
+        await wire.answer(*answer)
+
+    async def run():
+        http = HttpClient()
+        async with peer(behaviour) as neighbour:
+            upstream = Upstream("user_service", neighbour.url, http, Breaker("user_service", 5, 60))
+            raised = None
+            try:
+                await DeadTokenOffice(None, upstream, call, None)._tell(row)
+            except (Refusal, TryAgain) as error:
+                raised = error
+            await http.close()
+            return neighbour.seen[0], raised
+
+    return asyncio.run(run())
+
+
+def test_the_token_goes_in_the_body_and_never_in_the_address():
+    seen, raised = tell((204, b""), "DELETE /users/{user_id}/tokens")
+    assert raised is None
+    assert (seen.method, seen.path) == ("DELETE", "/users/a%2Fb/tokens")
+    assert seen.headers["x-correlation-id"] == "c1"
+    assert seen.json == {
+        "user_id": "a/b",
+        "token": TOKEN,
+        "platform": "",
+        "reason": "UNREGISTERED",
+        "died_at": "2026-01-02T03:04:05+00:00",
+    }
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_gone_already_is_told(status):
+    assert tell((status, {"error": "no such token"}))[1] is None
+
+
+@pytest.mark.parametrize("words", [f"token {TOKEN} is none", f"{'x' * 480} {TOKEN}", "y" * 100])
+def test_a_refusal_that_quotes_a_token_is_kept_without_it(words, caplog):
+    _, refusal = tell((422, {"error": words}))
+    assert isinstance(refusal, Refusal)
+    for quoted in (TOKEN[:12], "y" * 80):
+        assert quoted not in f"{refusal} {refusal.reason} {caplog.text}"
+
+
+def test_the_change_does_not_show_its_token():
+    assert TOKEN not in repr(died())
+
+
+# --- where it is told ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "call"),
+    [
+        ("/users/{user_id}/dead", "POST /users/{user_id}/dead"),
+        ("delete  /users/{user_id}/push-tokens", "DELETE /users/{user_id}/push-tokens"),
+        (" PATCH /dead?by=push ", "PATCH /dead?by=push"),
+    ],
+)
+def test_the_path_may_name_its_method(given, call):
+    assert Environment(_env_file=None, user_service_dead_token_path=given).user_service_dead_token_path == call
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("users/dead", "begins with /"),
+        ("GET /users/dead", "POST, PUT, PATCH or DELETE"),
+        ("POST", "begins with /"),
+        ("POST /a /b", "begins with /"),
+        ("/users/ü", "begins with /"),
+        (" ", "begins with /"),
+        ("/users/{token}", "'{token}'"),
+        ("/users/{user_id}/{device}", "'{device}'"),
+        ("/users/{user_id", "'{user_id'"),
+        ("/users/user_id}", "'}'"),
+    ],
+)
+def test_a_path_that_cannot_be_meant_is_refused(given, why):
+    with pytest.raises(ValidationError, match=why):
+        Environment(_env_file=None, user_service_dead_token_path=given)
+
+
+# --- the sandbox ---------------------------------------------------------------------------------
+
+
+def put_to(sandbox, **changes) -> int:
+    body = {
+        "user_id": "ada",
+        "token": "t",
+        "platform": "",
+        "reason": "UNREGISTERED",
+        "died_at": "2026-01-02T03:04:05Z",
+        **changes,
+    }
+    body = {name: value for name, value in body.items() if value is not None}
+    return requests.post(f"{sandbox.url}/api/v1/users/ada/push-tokens/dead", json=body, timeout=10).status_code
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token": None},
+        {"extra": "1"},
+        {"token": 7},
+        {"reason": ""},
+        {"user_id": "eve"},
+        {"died_at": "2026-01-02T03:04:05"},
+        {"died_at": "yesterday"},
+    ],
+)
+def test_the_sandbox_takes_nothing_else_than_what_is_agreed(sandbox, changes):
+    assert put_to(sandbox, **changes) == 400
+    assert put_to(sandbox) == 200
+    assert len(told(sandbox)) == sandbox.book(full=False)["dead_token_count"] == 1
