@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -16,6 +16,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -53,6 +54,14 @@ def _names_somebody(id: str) -> str:
 SegmentId = Annotated[Id, AfterValidator(_names_somebody)]
 
 
+def whole(number: object) -> object:
+    """JSON has one kind of number: 5.0 is 5."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Seconds = Annotated[int, Field(strict=True, ge=0, le=MAX_TTL), BeforeValidator(whole)]
+
+
 class InvalidMessage(ValueError):
     """A message that cannot be accepted.
 
@@ -82,9 +91,9 @@ class PushRequest(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict)
     image: str | None = Field(None, max_length=2048)
     link: str | None = Field(None, max_length=2048)
-    ttl: int | None = Field(None, ge=0, le=MAX_TTL, strict=True, description="seconds from acceptance")
+    ttl: Seconds | None = Field(None, description="seconds from acceptance")
     expires_at: AwareDatetime | None = None
-    language: str = Field("en", max_length=16)
+    language: str = Field("en", max_length=35)
     device_tokens: list[Device] = Field(default_factory=list, description="instead of the user service's")
     request_id: SegmentId | None = None
     correlation_id: Id
@@ -93,7 +102,7 @@ class PushRequest(BaseModel):
     @field_validator("priority")
     @classmethod
     def _priority_is_bounded(cls, value: int | str | None) -> int | str | None:
-        if isinstance(value, str) and value.lstrip("-").isdigit() and len(value) < 9:
+        if isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 9:
             value = int(value)
         if isinstance(value, str) and len(value) > 32:
             raise ValueError("should be a number or a word such as high")
@@ -114,7 +123,7 @@ class PushRequest(BaseModel):
     def _expiry_can_be_stored(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.year not in EXPIRY_YEARS:
             raise ValueError(f"should be in the years {EXPIRY_YEARS[0]} to {EXPIRY_YEARS[-1]}")
-        return value
+        return value and value.astimezone(UTC)  # PostgreSQL knows no zone that is 16 hours away
 
     @model_validator(mode="after")
     def _has_content(self) -> PushRequest:
@@ -168,7 +177,7 @@ def read_document(
     if trust_tokens:
         fields |= _tokens(document)
     fields.setdefault("correlation_id", str(uuid.uuid4()))
-    faults = list(_hostile(document, _written(document) if body is None else body))
+    faults = list(_hostile(document, written(document) if body is None else body))
     try:
         if faults:
             raise InvalidMessage(faults, _readable_id(fields))
@@ -186,7 +195,7 @@ def _unwrapped(document: object) -> object:
     return document
 
 
-def _written(document: dict[str, Any]) -> bytes:
+def written(document: object) -> bytes:
     """A document as bytes; raises InvalidMessage where it could not be stored, as an integer beyond 64 bits."""
     try:
         return orjson.dumps(document)

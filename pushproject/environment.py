@@ -54,6 +54,9 @@ class Environment(Google, Neighbours, Foundation):
     )
     port: int = setting(8000, "Port of `manage.py serve`; 0 takes a free one.", (0, 65535))
     web_threads: int = setting(8, "Threads of `manage.py serve`.", (1, 256))
+    api_rate: int = setting(
+        6000, "Requests per minute that each API key may make of a web process; a list counts its items.", (1, 1000000)
+    )
     secret_key_file: FilePath | None = secret_file("SECRET_KEY")
     secret_key: Secret = setting(
         None,

@@ -20,6 +20,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "pushproject",
     "deliveries",  # before django_dramatiq: its rundramatiq is the one that runs
     "django_dramatiq",
@@ -120,6 +122,19 @@ PROVIDER = provider(PUSH)
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "URL_FORMAT_OVERRIDE": None,  # what form an answer has is for the header Accept
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Push notification delivery",
+    "DESCRIPTION": "Takes push notifications, and tells what became of each.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",  # pydantic's schemas are JSON Schema 2020-12
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",  # from our own files: there is no CDN
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "PREPROCESSING_HOOKS": ["deliveries.api.openapi.with_slash"],
+    "POSTPROCESSING_HOOKS": ["deliveries.api.openapi.with_requests"],
 }
 
 LOGGING = logs.configuration(PUSH.log_level)

@@ -7,3 +7,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("deliveries.api.urls")),
 ]
+
+handler400 = "deliveries.api.errors.bad_request"
+handler500 = "deliveries.api.errors.server_error"

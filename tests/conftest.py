@@ -10,7 +10,7 @@ import pytest
 from tests.postgres import PostgresServer
 from tests.rabbit import RabbitNode
 
-pytest_plugins = ["tests.world"]
+pytest_plugins = ["tests.world", "tests.api_client"]
 
 MISSING = "{} is not up: run `make test`, or `python -m tests.services pytest …`"
 

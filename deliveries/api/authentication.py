@@ -1,4 +1,4 @@
-"""Who may call the API: whoever shows a key that is valid."""
+"""Who may call the API: whoever shows a key that is valid, for what the key is good for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from deliveries.api import keys
+from deliveries.api.codes import CODES
+from deliveries.api.errors import Refused
 from deliveries.models import ApiKey
+
+Scope = ApiKey.Scope
+
+#: What each action of a view needs of the key that is shown.
+SCOPES = {
+    "list": Scope.READ,
+    "retrieve": Scope.READ,
+    "create": Scope.SEND,
+    "resend": Scope.OPERATE,
+    "cancel": Scope.OPERATE,
+}
 
 
 class BearerKey(BaseAuthentication):
@@ -25,7 +38,7 @@ class BearerKey(BaseAuthentication):
             raise AuthenticationFailed("The Authorization header is not of the form: Bearer <key>.")
         key = keys.find(words[1])
         if key is None:
-            raise AuthenticationFailed("This API key is unknown or has been revoked.")
+            raise _refusal(words[1])
         return AnonymousUser(), key
 
     def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
@@ -33,10 +46,30 @@ class BearerKey(BaseAuthentication):
         return 'Bearer realm="push"'
 
 
-class HasKey(BasePermission):
-    """Refuses requests without a key."""
+def _refusal(key: bytes) -> AuthenticationFailed:
+    expired_at = keys.expiry(key)
+    if expired_at is None:
+        return AuthenticationFailed(CODES["authentication_failed"].meaning)
+    sentence = f"This API key expired at {expired_at:%Y-%m-%d %H:%M:%S} UTC. Ask for another one."
+    return AuthenticationFailed(sentence, "key_expired")
 
-    message = "An API key is needed: Authorization: Bearer <key>."
 
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002
-        return isinstance(request.auth, ApiKey)
+class HasScope(BasePermission):
+    """Refuses requests without a key, and those with a key that is not good for them."""
+
+    message = CODES["not_authenticated"].meaning
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """False without a key; raises Refused for a key without the scope that the view's action needs."""
+        if not isinstance(request.auth, ApiKey):
+            return False
+        needed = SCOPES.get(
+            getattr(view, "action", "")
+        )  # none for a method that the address does not know: that is 405
+        if needed is not None and needed.value not in request.auth.scopes:
+            raise Refused(
+                "scope_missing",
+                f"The key {request.auth.name} lacks the scope {needed.value}. One that has it is made with: "
+                f"manage.py apikey <name> --scope {needed.value}",
+            )
+        return True

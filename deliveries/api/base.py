@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from django.http import HttpResponse
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import Throttled
 from rest_framework.permissions import BasePermission
-from rest_framework.renderers import JSONRenderer
-from rest_framework.response import Response
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from deliveries.api.authentication import BearerKey, HasKey
-from deliveries.api.errors import respond
+from deliveries.api.authentication import BearerKey, HasScope
+from deliveries.api.codes import CODES
+from deliveries.api.errors import Refused, respond
+from deliveries.api.throttling import KeyRate
 
 
 class ApiView(APIView):
     """Behind a key, in JSON, and with errors in one shape."""
 
     authentication_classes: Sequence[type[BaseAuthentication]] = (BearerKey,)
-    permission_classes: Sequence[type[BasePermission]] = (HasKey,)
-    renderer_classes = (JSONRenderer,)
-    parser_classes = ()  # deliveries.contract alone reads what comes in
+    permission_classes: Sequence[type[BasePermission]] = (HasScope,)
+    throttle_classes: Sequence[type[BaseThrottle]] = (KeyRate,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+    parser_classes = ()  # deliveries.api.bodies alone reads what comes in
 
-    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
+    def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], HttpResponse]:
         return respond
+
+    def throttled(self, request: Request, wait: float | None) -> NoReturn:  # noqa: ARG002
+        raise Throttled(wait, CODES["throttled"].meaning)
 
 
 class OpenApiView(ApiView):
@@ -33,10 +41,13 @@ class OpenApiView(ApiView):
 
     authentication_classes = ()
     permission_classes = ()
+    throttle_classes = ()
 
 
 class Unknown(OpenApiView):
     """Answers 404 in our shape wherever the API has nothing, whatever the method."""
 
+    schema = None
+
     def initial(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise NotFound("There is nothing at this address. GET / lists the addresses.")
+        raise Refused("not_found", "There is nothing at this address. GET / lists the addresses.")

@@ -3,72 +3,78 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
-from rest_framework.exceptions import APIException, NotFound
-from rest_framework.response import Response
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework.exceptions import APIException
 
-from deliveries.contract import MAX_BODY_BYTES, InvalidMessage
+from deliveries.api.codes import CODES
+from deliveries.contract import InvalidMessage
 
 logger = logging.getLogger(__name__)
 
-
-class Invalid(APIException):
-    """A notification that cannot be accepted; `fields` tells every fault at once."""
-
-    status_code = 400
-    default_code = "invalid_message"  # as a dead letter's
-
-    def __init__(self, invalid: InvalidMessage) -> None:
-        super().__init__(str(invalid))
-        self.fields = [{"field": name, "message": fault} for name, fault in invalid.faults]
+RETRY_AFTER = 5  # seconds, while the database is away
 
 
-class TooLarge(APIException):
-    """A body beyond what a message may have."""
+class Refused(APIException):
+    """A request that is not done: a code of `CODES`, a sentence, and each field at fault with what is wrong with it."""
 
-    status_code = 413
-    default_code = "too_large"
-    default_detail = f"A notification has {MAX_BODY_BYTES} bytes at most."
+    def __init__(self, code: str, message: str = "", fields: Iterable[tuple[str, str]] = ()) -> None:
+        self.status_code = CODES[code].status
+        super().__init__(message or CODES[code].meaning, code)
+        self.fields = [{"field": name, "message": fault} for name, fault in fields]
 
+    @classmethod
+    def for_faults(cls, code: str, faults: list[tuple[str, str]]) -> Refused:
+        """One whose message is all of its faults."""
+        return cls(code, "; ".join(f"{name}: {fault}" if name else fault for name, fault in faults), faults)
 
-class Unavailable(APIException):
-    """The database is away, so nothing can be promised."""
-
-    status_code = 503
-    default_code = "database_unavailable"
-    default_detail = (
-        "The database does not answer. Send the same request again; with a notification_id of your "
-        "own it is accepted once, however often it comes."
-    )
-    wait = 5  # seconds, for Retry-After
+    @classmethod
+    def for_message(cls, invalid: InvalidMessage) -> Refused:
+        return cls.for_faults("invalid_message", invalid.faults)
 
 
-class Bug(APIException):
-    """An error of ours; its traceback is in the log and nowhere else."""
+def shape(error: APIException) -> dict[str, Any]:
+    """The error as it is answered."""
+    return {
+        "error": {
+            "code": getattr(error.detail, "code", error.default_code),
+            "message": str(error.detail),
+            "fields": getattr(error, "fields", []),
+        }
+    }
 
-    default_code = "internal_error"
-    default_detail = "This is an error of ours. The log has the details."
 
-
-def respond(error: Exception, context: dict[str, Any]) -> Response:
+def respond(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """The answer to any exception that a view raised: DRF's `EXCEPTION_HANDLER`."""
     known = _known(error)
-    if isinstance(known, Bug):
+    if known.status_code == 500:
         request = context["request"]
         logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return Response(
-        {
-            "error": {
-                "code": getattr(known.detail, "code", known.default_code),
-                "message": str(known.detail),
-                "fields": getattr(known, "fields", []),
-            }
-        },
-        status=known.status_code,
-        headers=_headers(known),
+    return _answer(known)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's `handler400`: what is refused before any view has it."""
+    if request.path.startswith("/api/"):
+        return _answer(Refused("bad_request"))
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's `handler500`; it has logged the error."""
+    return _answer(Refused("internal_error")) if request.path.startswith("/api/") else defaults.server_error(request)
+
+
+def _answer(error: APIException) -> JsonResponse:
+    """In JSON, whatever the view renders otherwise."""
+    headers = _headers(error)
+    return JsonResponse(
+        shape(error), status=error.status_code, headers=headers, json_dumps_params={"ensure_ascii": False}
     )
 
 
@@ -76,16 +82,16 @@ def _known(error: Exception) -> APIException:
     if isinstance(error, APIException):
         return error
     if isinstance(error, Http404):
-        return NotFound("There is nothing at this address.")
+        return Refused("not_found")
+    if isinstance(error, SuspiciousOperation):
+        return Refused("bad_request")
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("The database is away: %s", str(error).strip())
-        return Unavailable()
-    return Bug()
+        return Refused("database_unavailable")
+    return Refused("internal_error")
 
 
 def _headers(error: APIException) -> dict[str, str]:
-    headers = {
-        "WWW-Authenticate": getattr(error, "auth_header", None),
-        "Retry-After": getattr(error, "wait", None),
-    }
+    wait = RETRY_AFTER if error.status_code == 503 else getattr(error, "wait", None)
+    headers = {"WWW-Authenticate": getattr(error, "auth_header", None), "Retry-After": wait}
     return {name: str(value) for name, value in headers.items() if value is not None}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from deliveries import health
+from deliveries.api.answers import Readiness
 from deliveries.api.base import OpenApiView
+from deliveries.api.openapi import refusals
 
 FRESH = {"Cache-Control": "no-store"}
 
@@ -16,6 +20,10 @@ FRESH = {"Cache-Control": "no-store"}
 class HealthView(OpenApiView):
     """Everything at a glance: 503 when database or RabbitMQ is down, else 200."""
 
+    @extend_schema(
+        summary="Everything at a glance",
+        responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT, **refusals("bad_request", "not_acceptable")},
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         report = health.check()
         return Response(report, status=503 if report["status"] == "down" else 200, headers=FRESH)
@@ -24,6 +32,10 @@ class HealthView(OpenApiView):
 class LiveView(OpenApiView):
     """200 while the process answers at all: on anything else, restart it."""
 
+    @extend_schema(
+        summary="Whether the process answers",
+        responses={200: Readiness, **refusals("bad_request", "not_acceptable")},
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         return Response({"status": "ok"}, headers=FRESH)
 
@@ -31,6 +43,10 @@ class LiveView(OpenApiView):
 class ReadyView(OpenApiView):
     """200 when requests can be served: the database is there, and as new as the code."""
 
+    @extend_schema(
+        summary="Whether requests can be served",
+        responses={200: Readiness, 503: Readiness, **refusals("bad_request", "not_acceptable")},
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         reason = health.not_ready()
         if reason is None:
@@ -47,7 +63,11 @@ def index(request: HttpRequest) -> JsonResponse:
             "service": "push notification delivery",
             "notifications": here("/api/v1/notifications/"),
             "notification": here("/api/v1/notifications/") + "{notification_id}/",
+            "deliveries": here("/api/v1/deliveries/"),
+            "delivery": here("/api/v1/deliveries/") + "{id}/",
             "authorization": "Bearer <key>, from `manage.py apikey <name>`",
+            "schema": here("/api/v1/schema/"),
+            "docs": here("/api/v1/docs/"),
             "health": here("/api/v1/health"),
             "live": here("/api/v1/health/live"),
             "ready": here("/api/v1/health/ready"),

@@ -1,23 +1,43 @@
-"""What the API tells about a notification. Device tokens are masked."""
+"""What the API tells about notifications and deliveries. Device tokens are masked."""
 
 from __future__ import annotations
 
+from typing import TypedDict
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
 from deliveries.masking import fingerprint, mask
-from deliveries.models import Notification, PushAttempt, PushDelivery
+from deliveries.models import AuditEntry, Notification, PushAttempt, PushDelivery
+
+#: Of a history that grew for days, this many of its latest lines are shown.
+HISTORY_SHOWN = 100
+
+#: What is done to a notification, among all that the audit log tells of.
+OPERATIONS = (AuditEntry.Action.RESEND, AuditEntry.Action.CANCEL)
+
+
+class DeliveryLinks(TypedDict):
+    """Where a delivery and its notification are."""
+
+    self: str
+    notification: str
 
 
 class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
     """One device's share of a notification."""
 
-    device_token = serializers.SerializerMethodField()
-    device_fingerprint = serializers.SerializerMethodField()
+    device_token = serializers.SerializerMethodField(help_text="its first and last characters")
+    device_fingerprint = serializers.SerializerMethodField(help_text="the same for the same token")
+    links = serializers.SerializerMethodField()
 
     class Meta:
         model = PushDelivery
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
+            "notification_id",
+            "user_id",
             "device_token",
             "device_fingerprint",
             "platform",
@@ -28,11 +48,13 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
             "error_message",
             "attempts",
             "unknown_count",
+            "forced_resends",
             "next_attempt_at",
             "created_at",
             "sending_at",
             "sent_at",
             "updated_at",
+            "links",
         )
 
     def get_device_token(self, delivery: PushDelivery) -> str:
@@ -40,6 +62,14 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
 
     def get_device_fingerprint(self, delivery: PushDelivery) -> str:
         return fingerprint(delivery.device_token)
+
+    def get_links(self, delivery: PushDelivery) -> DeliveryLinks:
+        request = self.context["request"]
+        notification = {"notification_id": delivery.notification_id}
+        return {
+            "self": reverse("delivery", kwargs={"id": delivery.pk}, request=request),
+            "notification": reverse("notification", kwargs=notification, request=request),
+        }
 
 
 class AttemptSerializer(serializers.ModelSerializer[PushAttempt]):
@@ -60,10 +90,19 @@ class AttemptSerializer(serializers.ModelSerializer[PushAttempt]):
         )
 
 
+class DeliveryWithHistorySerializer(DeliverySerializer):
+    """The same with its history."""
+
+    history = AttemptSerializer(source="latest", many=True, help_text="latest first, 100 at most")
+
+    class Meta(DeliverySerializer.Meta):
+        fields = (*DeliverySerializer.Meta.fields, "history")
+
+
 class ReportSerializer(serializers.ModelSerializer[Notification]):
     """What the gateway has been told of a notification's end."""
 
-    refused_at = serializers.DateTimeField(source="report_refused_at")
+    refused_at = serializers.DateTimeField(source="report_refused_at", allow_null=True)
     attempts = serializers.IntegerField(source="report_attempts")
     error = serializers.CharField(source="report_error")
 
@@ -72,12 +111,21 @@ class ReportSerializer(serializers.ModelSerializer[Notification]):
         fields = ("reported_at", "refused_at", "attempts", "error")
 
 
+class ActionSerializer(serializers.ModelSerializer[AuditEntry]):
+    """What somebody did to a notification."""
+
+    class Meta:
+        model = AuditEntry
+        fields = ("at", "actor", "action", "reason")
+
+
 class NotificationSerializer(serializers.ModelSerializer[Notification]):
-    """A notification with its deliveries, its report and its history."""
+    """A notification with its deliveries, its report, its history and what was done to it."""
 
     report = ReportSerializer(source="*")
     deliveries = DeliverySerializer(many=True)
     history = AttemptSerializer(source="latest", many=True, help_text="latest first, 100 at most")
+    actions = serializers.SerializerMethodField(help_text="latest first, 100 at most")
 
     class Meta:
         model = Notification
@@ -92,6 +140,7 @@ class NotificationSerializer(serializers.ModelSerializer[Notification]):
             "error_code",
             "error_message",
             "attempts",
+            "resends",
             "next_attempt_at",
             "expires_at",
             "created_at",
@@ -102,4 +151,10 @@ class NotificationSerializer(serializers.ModelSerializer[Notification]):
             "report",
             "deliveries",
             "history",
+            "actions",
         )
+
+    @extend_schema_field(ActionSerializer(many=True))
+    def get_actions(self, notification: Notification) -> list[dict[str, object]]:
+        entries = AuditEntry.objects.filter(subject=notification.pk, action__in=OPERATIONS).order_by("-id")
+        return [*ActionSerializer(entries[:HISTORY_SHOWN], many=True).data]

@@ -1,0 +1,134 @@
+"""The schema of a push request as the API takes it: the contract's own, with what its reading makes of other values.
+
+The contract takes numbers for texts, a blank text or null for a field that is left out, spaces around ids; over HTTP
+ids are made up where there are none. A schema that did not say so would refuse what we accept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter
+
+from deliveries.contract import PushRequest
+
+#: What Python calls white space, in the words of ECMA 262.
+_SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+#: What pydantic strips off an id; the control characters among the others stay, and are refused.
+_STRIPPED = r"\t-\r\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_CONTROL = r"\x00-\x1f\x7f"
+
+ID = rf"^[{_STRIPPED}]*[^{_CONTROL}{_STRIPPED}]([^{_CONTROL}]{{0,253}}[^{_CONTROL}{_STRIPPED}])?[{_STRIPPED}]*$"
+DOTS = rf"^[{_STRIPPED}]*\.\.?[{_STRIPPED}]*$"
+NO_NUL = r"^[^\x00]*$"
+
+#: A time in the years that can be stored in every time zone.
+MOMENT = re.compile(
+    r"^([2-8][0-9]{3}|9([0-8][0-9]{2}|9([0-8][0-9]|9[0-8])))-[0-9]{2}-[0-9]{2}"
+    r"[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
+#: The same years in seconds since 1970, and in milliseconds, as pydantic tells the two apart.
+SECONDS = {"type": "number", "minimum": 946_684_800, "maximum": 20_000_000_000}
+MILLISECONDS = {"type": "number", "minimum": 946_684_800_000, "maximum": 253_370_764_799_999}
+
+BLANK = {"type": ["string", "null"], "pattern": rf"^[{_SPACE}]*$", "description": "as if it were not there"}
+GIVEN = {"type": ["string", "number"], "pattern": rf"[^{_SPACE}]"}
+VALUE = {"$ref": "#/components/schemas/Value"}
+OBJECT = {"type": "object", "propertyNames": {"pattern": NO_NUL}, "additionalProperties": VALUE}
+
+#: Numbers between 0 and 255, and words; a text of digits is a number.
+PRIORITY: list[dict[str, Any]] = [
+    {"type": "integer", "minimum": 0, "maximum": 255},
+    {"type": "number", "not": {"type": "integer"}},
+    {"type": "boolean"},
+    {"type": "string", "pattern": r"^(-0{1,7}|0{0,6}[0-9]{1,2}|0{0,5}(1[0-9]{2}|2[0-4][0-9]|25[0-5]))$"},
+    {"type": "string", "maxLength": 32, "pattern": NO_NUL, "not": {"pattern": "^(-[0-9]{1,7}|[0-9]{1,8})$"}},
+]
+
+TOKEN = {"type": "string", "minLength": 1, "maxLength": 2048, "pattern": r"^[!-~]+$"}
+DEVICE = {"anyOf": [TOKEN, {"type": "object", "required": ["token"], "properties": {"token": TOKEN}}]}
+
+#: Fields of which the contract's schema says least.
+SPECIAL: dict[str, list[dict[str, Any]]] = {
+    "priority": PRIORITY,
+    "device_tokens": [DEVICE, {"type": "array", "items": DEVICE}],
+}
+
+#: A list is taken whatever is in it: each of its items is accepted or refused by itself.
+NOTIFICATIONS = {
+    "application/json": {
+        "oneOf": [
+            {"$ref": "#/components/schemas/PushRequest"},
+            {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 500,
+                "items": {"anyOf": [{"$ref": "#/components/schemas/PushRequest"}, {}]},
+            },
+        ]
+    }
+}
+
+CORRELATION_ID = OpenApiParameter(
+    "X-Correlation-ID",
+    {"type": "string", "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"},
+    OpenApiParameter.HEADER,
+    description="for notifications that bring no correlation_id of their own",
+)
+
+
+def components() -> dict[str, Any]:
+    """The schemas `PushRequest` and `Value`."""
+    written = PushRequest.model_json_schema()
+    if not settings.PUSH.trust_message_tokens:
+        del written["properties"]["device_tokens"]  # nobody looks at it
+    fields = {name: _as_taken(name, schema) for name, schema in written["properties"].items()}
+    content = [{"required": [name], "properties": {name: GIVEN}} for name in ("template_id", "title", "body")]
+    return {
+        "PushRequest": {
+            "type": "object",
+            "description": "A push request. The spellings that other producers have of these fields are understood "
+            "too, and what is not known is ignored. It needs a template_id, or a title or body. 64 KiB at most.",
+            "required": ["user_id"],
+            "properties": fields,
+            "propertyNames": {"pattern": NO_NUL},
+            "additionalProperties": VALUE,
+            "anyOf": content,
+        },
+        "Value": _value(),
+    }
+
+
+def _as_taken(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    alternatives = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+    taken = SPECIAL.get(name) or [more for one in alternatives for more in _readings(name, one)]
+    left_out = [] if name == "user_id" else [BLANK]
+    return {"anyOf": [*taken, *left_out]} | {key: schema[key] for key in ("description",) if key in schema}
+
+
+def _readings(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """What of JSON is read as a value of this schema."""
+    if schema["type"] == "object":
+        return [OBJECT]
+    if schema["type"] != "string" or "enum" in schema:
+        return [{key: value for key, value in schema.items() if key not in ("title", "default", "description")}]
+    if schema.get("format") == "date-time":
+        return [{"type": "string", "format": "date-time", "pattern": MOMENT.pattern}, SECONDS, MILLISECONDS]
+    if "pattern" in schema:
+        names_somebody = {"not": {"pattern": DOTS}} if name != "correlation_id" else {}
+        return [{"type": "string", "pattern": ID, **names_somebody}, {"type": "number"}]
+    return [{"type": ["string", "number"], "maxLength": schema["maxLength"], "pattern": NO_NUL}]
+
+
+def _value() -> dict[str, Any]:
+    return {
+        "description": "Any JSON without the NUL character, which cannot be stored; nested 32 levels deep at most.",
+        "anyOf": [
+            {"type": ["null", "boolean", "number"]},
+            {"type": "string", "pattern": NO_NUL},
+            {"type": "array", "items": VALUE},
+            OBJECT,
+        ],
+    }
