@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pika
@@ -365,6 +366,8 @@ def test_a_rabbitmq_that_falls_silent_is_not_waited_for(rabbitmq):
         with asked([pika.URLParameters(rabbitmq.url)], 1) as connection:
             assert look_at(connection, "nowhere").exists is False
             os.kill(beam, signal.SIGSTOP)
+            status = Path(f"/proc/{beam}/status")
+            eventually(lambda: "State:\tT" in status.read_text(), what="a RabbitMQ that stands still")
             with pytest.raises(AMQPError):
                 look_at(connection, "nowhere")
     finally:
