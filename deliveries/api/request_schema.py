@@ -71,9 +71,10 @@ NOTIFICATIONS = {
     }
 }
 
+HEADER_TEXT = re.compile(r"^[^\x00-\x1f\x7f]{0,255}$")
 CORRELATION_ID = OpenApiParameter(
     "X-Correlation-ID",
-    {"type": "string", "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"},
+    {"type": "string", "pattern": HEADER_TEXT.pattern},
     OpenApiParameter.HEADER,
     description="for notifications that bring no correlation_id of their own",
 )
