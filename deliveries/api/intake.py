@@ -80,7 +80,7 @@ def _again(request: Request, push: PushRequest, stored: Known) -> Accepted | Ref
         return _accepted(request, push.notification_id, stored.status, stored.correlation_id, duplicate=True)
     return Refused(
         "conflict",
-        f"{push.notification_id} is the id of another notification: {', '.join(differing)} differ. "
+        f"{push.notification_id} is the id of another notification, which differs in: {', '.join(differing)}. "
         "Give this one an id of its own.",
         [(field, "differs from what was accepted under this id") for field in differing],
     )

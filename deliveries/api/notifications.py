@@ -15,7 +15,7 @@ from deliveries.api.answers import Accepted, AcceptedItem, Answered, Operated, R
 from deliveries.api.base import ApiView
 from deliveries.api.errors import Refused, shape
 from deliveries.api.openapi import NOTIFICATION_ID, RESEND_ERRORS, documented
-from deliveries.api.request_schema import CORRELATION_ID, HEADER_TEXT, NOTIFICATIONS
+from deliveries.api.request_schema import CORRELATION_ID, EXAMPLES, HEADER_TEXT, NOTIFICATIONS
 from deliveries.api.serializers import HISTORY_SHOWN, NotificationSerializer
 from deliveries.api.throttling import take
 from deliveries.models import Notification, PushAttempt, PushDelivery
@@ -55,6 +55,7 @@ class NotificationViewSet(ApiView, RetrieveModelMixin, GenericViewSet[Notificati
         ),
         request=NOTIFICATIONS,
         parameters=[CORRELATION_ID],
+        examples=EXAMPLES,
     )
     def create(self, request: Request) -> Response:
         body = bodies.read(request, bodies.MAX_LIST_BYTES)
