@@ -20,7 +20,7 @@ from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
-from deliveries.upstreams import Upstream
+from deliveries.upstreams import Upstream, headers_of
 from providers.base import Provider
 from providers.breaker import Breaker
 from providers.http import HttpClient
@@ -68,6 +68,8 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     reporter = Reporter(gateway, profile, retries.report)
     call = push.user_service_dead_token_path
     sender = Sender(provider, retries, alive, tells=call is not None)
+    # A breaker of its own: a path for dead tokens that fails must not hold up the lookups.
+    graves = _upstream("user_service", push.user_service_url, push.user_service_header, http)
     return Assembly(
         Pipeline(
             writer,
@@ -79,7 +81,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             alive,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
-        DeadTokenOffice(writer, users, call, retries.report) if call else None,
+        DeadTokenOffice(writer, graves, call, retries.report) if call else None,
         (users, templates, gateway),
         provider,
         http,
@@ -89,5 +91,4 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
 def _upstream(name: str, base_url: str, header: SecretStr | None, http: HttpClient) -> Upstream:
     push = settings.PUSH
     breaker = Breaker(name, push.circuit_breaker_fail_max, push.circuit_breaker_timeout)
-    key, _, value = header.get_secret_value().partition(":") if header else ("", "", "")
-    return Upstream(name, base_url, http, breaker, {key: value.strip()} if key else None)
+    return Upstream(name, base_url, http, breaker, headers_of(header))

@@ -1,6 +1,6 @@
 """How the service is: what it needs, whether anybody is working, and what the workers say of their upstreams.
 
-The answer is for everybody, so it holds no address, no name of a host and no error's text.
+The answer is for everybody, so it holds no address, no name of a host and no error's text. docs/health.md explains it.
 """
 
 from __future__ import annotations
@@ -8,29 +8,36 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from datetime import timedelta
-from threading import Lock
+from collections.abc import Iterable
 from typing import Any
 
 import dramatiq
+import psycopg
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models.functions import Now
 from pika import BlockingConnection
+from psycopg.errors import UndefinedColumn, UndefinedTable
 
-from deliveries.broker import PushBroker
-from deliveries.broker.connection import impatient
-from deliveries.models import Worker
+from deliveries.broker import PushBroker, Topology
+from deliveries.broker.inspection import Likeness, asked, compare, is_blocked, look_at
+from deliveries.ledger.asking import Connection, ask
+from deliveries.remembering import Remembered
 
 logger = logging.getLogger(__name__)
 
-#: What the database is given for each question.
-PATIENCE = "SET LOCAL statement_timeout = '2s'"
+#: Seconds that database and RabbitMQ are given for each question.
+PATIENCE = 2.0
 RABBITMQ_REMEMBERED = 5.0  # seconds
+LIKENESS_REMEMBERED = 300.0  # seconds; RabbitMQ logs each time that it finds a difference
 UNMIGRATED = "The database lacks migrations: run `manage.py migrate`."
 SILENT = "The database does not answer."
+
+# Workers that have been silent for a day are forgotten by the others' heartbeats.
+WORKERS = """
+SELECT in_flight, breakers, extract(epoch FROM now() - heartbeat_at)::float8 AS silence
+FROM workers WHERE heartbeat_at > now() - interval '1 day'
+"""
 
 # One look at the beginning of the index of due rows, for each priority.
 OLDEST_DUE = """
@@ -41,13 +48,16 @@ SELECT greatest(0, extract(epoch FROM now() - least(
      WHERE worker_id IS NULL AND next_attempt_at IS NOT NULL AND NOT high_priority))))::float8
 """
 
+# From their index, and no further than anybody reads.
+OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
+
 #: What a worker may say of an upstream, the worst last: its breaker's state, or that we may not.
 UPSTREAM_STATES = ("closed", "half-open", "open", "no credentials")
 
 
 def check() -> dict[str, Any]:
     """Everything, as JSON. `status` is `ok`, `degraded` (it works, not well) or `down`."""
-    report = {"database": _database(), "rabbitmq": {"status": rabbitmq()}}
+    report = {"database": _database(), "rabbitmq": rabbitmq()}
     report |= report["database"].pop("ledger", {})
     return {"status": _status(report), **report}
 
@@ -55,58 +65,81 @@ def check() -> dict[str, Any]:
 def not_ready() -> str | None:
     """Why requests cannot be served, in plain words; None when they can."""
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(PATIENCE)
-            cursor.execute("SELECT 1")
+        ask(lambda asked: asked.execute("SELECT 1"), PATIENCE)
         return None if _is_migrated() else UNMIGRATED
-    except (DatabaseError, InterfaceError) as error:
+    except (psycopg.Error, DatabaseError, TimeoutError) as error:
         return _trouble(error)
 
 
 def _status(report: dict[str, Any]) -> str:
     if "down" in (report["database"]["status"], report["rabbitmq"]["status"]):
         return "down"
-    all_closed = all(state == "closed" for state in report["upstreams"].values())
-    return "ok" if report["workers"]["alive"] and all_closed else "degraded"
+    all_closed = all(upstream["state"] == "closed" for upstream in report["upstreams"].values())
+    well = report["workers"]["alive"] and all_closed and _comes_in(report["rabbitmq"])
+    return "ok" if well else "degraded"
+
+
+def _comes_in(rabbitmq: dict[str, Any]) -> bool:
+    """Whether messages find their way from producers to workers, as far as is known."""
+    if rabbitmq["status"] == "embedded":
+        return True
+    queue = rabbitmq["queue"]
+    return queue["exists"] is not False and queue["consumers"] != 0 and not rabbitmq["blocked"]
 
 
 def _database() -> dict[str, Any]:
-    """Whether the database answers, how fast (ms), and what the ledger in it says."""
+    """Whether the database answers, how fast (ms, with connecting), and what the ledger in it says."""
     begun = time.monotonic()
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(PATIENCE)
-            cursor.execute("SELECT 1")
-            latency = round((time.monotonic() - begun) * 1000, 1)
-            return {"status": "up", "latency_ms": latency, "ledger": _ledger(cursor)}
-    except (DatabaseError, InterfaceError) as error:
+        ledger = ask(read_ledger, PATIENCE)
+    except (psycopg.Error, DatabaseError, TimeoutError) as error:
         return {"status": "down", "reason": _trouble(error)}
+    return {"status": "up", "latency_ms": round((time.monotonic() - begun) * 1000, 1), "ledger": ledger}
 
 
 def _trouble(error: Exception) -> str:
-    logger.warning("The database is not well: %s", str(error).strip())
-    return UNMIGRATED if isinstance(error, ProgrammingError) else SILENT
+    logger.warning("The database is not well: %s", str(error).strip() or repr(error))
+    return UNMIGRATED if isinstance(error, UndefinedTable | UndefinedColumn) else SILENT
 
 
-def _ledger(cursor: Any) -> dict[str, Any]:
-    lease = timedelta(seconds=settings.PUSH.delivery_lease)
-    workers = list(Worker.objects.filter(heartbeat_at__gt=Now() - lease))
-    cursor.execute(OLDEST_DUE)
-    [oldest] = cursor.fetchone()
+async def read_ledger(connection: Connection) -> dict[str, Any]:
+    """What the ledger says of workers, upstreams and what waits. Raises psycopg.Error."""
+    workers = await (await connection.execute(WORKERS)).fetchall()
+    oldest = await _number(connection, OLDEST_DUE)
+    dead = await _number(connection, OPEN_DEAD_LETTERS)
+    alive = [worker for worker in workers if worker[2] < settings.PUSH.delivery_lease]
     return {
-        "workers": {"alive": len(workers), "in_flight": sum(w.in_flight for w in workers)},
-        "upstreams": _upstreams(worker.breakers for worker in workers),
+        "workers": {
+            "alive": len(alive),
+            "silent": len(workers) - len(alive),
+            "in_flight": sum(in_flight for in_flight, _, _ in alive),
+            "oldest_heartbeat_seconds": _rounded(max((silence for _, _, silence in alive), default=None)),
+            "last_heard_seconds": _rounded(min((silence for _, _, silence in workers), default=None)),
+        },
+        "upstreams": _upstreams(breakers for _, breakers, _ in alive),
         "oldest_due_seconds": round(oldest or 0.0, 1),
+        "dead_letters": {"open": dead},
     }
 
 
-def _upstreams(told: Iterable[dict[str, Any]]) -> dict[str, str]:
+async def _number(connection: Connection, statement: str) -> Any:
+    row = await (await connection.execute(statement)).fetchone()
+    return row[0] if row else None
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(max(0.0, seconds), 1)
+
+
+def _upstreams(told: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The worst that any worker says of each upstream: all have breakers of their own."""
-    states: dict[str, set[str]] = defaultdict(set)
+    states: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for of_one_worker in told:
         for name, upstream in of_one_worker.items():
-            states[name].add(upstream_state(upstream))
-    return {name: max(seen, key=UPSTREAM_STATES.index) for name, seen in sorted(states.items())}
+            rank = UPSTREAM_STATES.index(upstream_state(upstream))
+            states[name].append((rank, upstream["breaker"].get("retry_after", 0.0)))
+    worst = {name: max(seen) for name, seen in sorted(states.items())}
+    return {name: {"state": UPSTREAM_STATES[rank], "retry_after": wait} for name, (rank, wait) in worst.items()}
 
 
 def upstream_state(told: dict[str, Any]) -> str:
@@ -117,42 +150,43 @@ def upstream_state(told: dict[str, Any]) -> str:
     return state
 
 
-def _ask_rabbitmq() -> str:
-    """`up`, `down`, or `embedded` where there is none. A connection of its own is a whole round trip."""
+def _ask_rabbitmq() -> dict[str, Any]:
+    """`up` and what it says of the queues, `down`, or `embedded` where there is none. A whole exchange takes 10 ms."""
     broker = dramatiq.get_broker()
     if not isinstance(broker, PushBroker):
-        return "embedded"
+        return {"status": "embedded"}
     try:
-        BlockingConnection([impatient(p) for p in broker.parameters]).close()
+        with asked(broker.parameters, PATIENCE) as amqp:
+            return {"status": "up", **_queues(amqp, broker.topology)}
     except Exception as error:  # noqa: BLE001 - pika's timeouts have no base of their own
         logger.warning("RabbitMQ is not well: %r", error)
-        return "down"
-    return "up"
+        return {"status": "down"}
 
 
-class Remembered:
-    """An answer that is asked for again only when it is `seconds` old, by one thread at a time."""
-
-    def __init__(self, ask: Callable[[], str], seconds: float) -> None:
-        self._ask = ask
-        self._seconds = seconds
-        self._lock = Lock()
-        self._answer = ""
-        self._good_until = float("-inf")
-
-    def __call__(self) -> str:
-        with self._lock:
-            if time.monotonic() > self._good_until:
-                self._answer = self._ask()
-                self._good_until = time.monotonic() + self._seconds
-            return self._answer
-
-    def forget(self) -> None:
-        """Lets the next call ask."""
-        self._good_until = float("-inf")
+def _queues(amqp: BlockingConnection, topology: Topology) -> dict[str, Any]:
+    queue = look_at(amqp, topology.queue)
+    if not queue.exists:
+        likeness.forget()
+    like = likeness(amqp, topology) if queue.exists else Likeness(None)
+    return {
+        "queue": {
+            "name": topology.queue,
+            "exists": queue.exists,
+            "messages": queue.messages,
+            "consumers": queue.consumers,
+            "expected": like.expected,
+            "difference": like.difference,
+        },
+        "dead_letters": {
+            "name": topology.dead_letter_queue,
+            "messages": look_at(amqp, topology.dead_letter_queue).messages,
+        },
+        "blocked": is_blocked(amqp),
+    }
 
 
 rabbitmq = Remembered(_ask_rabbitmq, RABBITMQ_REMEMBERED)
+likeness = Remembered(compare, LIKENESS_REMEMBERED)
 
 _migrated = False
 

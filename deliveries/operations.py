@@ -109,7 +109,7 @@ def redrive(letter_ids: Sequence[int], who: Who) -> list[Outcome]:
 
 def discard(letter_ids: Sequence[int], who: Who) -> list[Outcome]:
     """Closes dead letters for good. Raises ValueError without a reason, django.db.Error."""
-    if not who.reason.strip():
+    if not who.reason:
         raise ValueError("A dead letter is discarded for a reason: say which.")
     codes = direct.write([Discard(id, who) for id in letter_ids])
     return [Outcome.of(id, code) for id, code in zip(letter_ids, codes, strict=True)]

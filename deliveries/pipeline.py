@@ -151,12 +151,9 @@ class Pipeline:
             code, reason, wait = first.error_code, first.error_message, max(first.due_in, 0.0)
             await self._write_down(work, Status.PENDING, code, reason, landings, wait=wait)
             return
-        status, code, reason = verdict(work.deliveries)
-        if code == "exhausted":
-            landings = [*landings, dead_letter(work, reason)]
-        await self._write_down(work, status, code, reason, landings)
+        await self._write_down(work, *verdict(work.deliveries), landings)
 
-    async def _end(self, work: Work, end: Ended) -> None:
+    async def _end(self, work: Work, end: Ended, *changes: Change) -> None:
         """Ends a notification for a reason of its own; deliveries that still waited end with it."""
         for delivery in work.deliveries:
             if delivery.status == Status.PENDING:
@@ -167,24 +164,21 @@ class Pipeline:
                 )
         status = Status.SENT if any(d.accepted for d in work.deliveries) else end.status
         code, reason = ("", "") if status == Status.SENT else (end.code, end.reason)
-        abandoned: list[Change] = []
-        if work.deliveries:
-            abandoned.append(Abandon(work.id, work.fence, end.status, end.code, end.reason))
-        await self._write_down(work, status, code, reason, abandoned)
+        abandoned = [Abandon(work.id, work.fence, end.status, end.code, end.reason)] if work.deliveries else []
+        await self._write_down(work, status, code, reason, [*changes, *abandoned])
 
     async def _put_off(self, work: Work, trouble: TryAgain) -> None:
         """Puts the notification down until the next attempt, or ends it where that was the last one."""
         work.attempts += trouble.burns_attempt
         backoff = self._retries.trouble
         if trouble.burns_attempt and backoff.exhausted(work.attempts):
-            reason = given_up(work.attempts, trouble.reason)
-            changes: list[Change] = [attempted(work, "failed", trouble), dead_letter(work, reason)]
-            await self._write_down(work, Status.FAILED, "exhausted", reason, changes)
+            end = Ended(Status.FAILED, "exhausted", given_up(work.attempts, trouble.reason))
+            await self._end(work, end, attempted(work, "failed", trouble))
             return
         wait = trouble.retry_after if trouble.retry_after is not None else backoff.wait(work.attempts)
         outcome = "retry" if trouble.burns_attempt else "waiting"
-        changes = [attempted(work, outcome, trouble, wait)]
-        await self._write_down(work, Status.PENDING, trouble.code, trouble.reason, changes, wait=wait)
+        attempt = attempted(work, outcome, trouble, wait)
+        await self._write_down(work, Status.PENDING, trouble.code, trouble.reason, [attempt], wait=wait)
 
     async def _write_down(
         self,
@@ -196,7 +190,12 @@ class Pipeline:
         *,
         wait: float | None = None,
     ) -> None:
-        """Commits the changes with the notification's new state. Raises LostOwnership where it is no longer ours."""
+        """Commits the changes with the notification's new state, and a dead letter where its attempts are used up.
+
+        Raises LostOwnership where it is no longer ours.
+        """
+        if status == Status.FAILED and code == "exhausted":
+            changes = [*changes, dead_letter(work, reason)]
         settle = Settle(work.id, work.fence, status, work.attempts, code, reason, wait)
         *_, settled = await self._writer.write(*changes, settle)
         if not settled:

@@ -52,6 +52,13 @@ class Profile:
         """The gateway's word for an ending; what it has none for has failed."""
         return self.words.get(status, "failed")
 
+    def ordered(self, template_id: str, variables: dict[str, Any], language: str) -> tuple[str, dict[str, Any]]:
+        """The path and the body of a rendering's order."""
+        known = dict.fromkeys(("template_id", "template_code", "template_name", "id"), template_id)
+        values: dict[str, Any] = known | {"variables": variables, "language": language}
+        path = filled(self.template_path, template_id=template_id)
+        return path, {field: values[field] for field in self.template_fields}
+
     def told(self, report: Report) -> tuple[str, str, dict[str, Any]]:
         """The method, the path and the body of a report."""
         path = filled(self.report_path, notification_id=report.notification_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -10,13 +11,16 @@ from deliveries.contract import PushRequest
 from deliveries.markup import text_of
 from deliveries.models import Status
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import Profile, filled
+from deliveries.profiles import Profile
 from deliveries.spellings import BODIES, HTML_BODIES, TITLES, Path, found
 from deliveries.upstreams import Data, Refusal, Upstream, plain
 
 #: Characters of a rendered title or body that are kept; FCM takes no more than 4096 bytes of everything.
 MAX_TITLE = 1024
 MAX_BODY = 4096
+
+#: A variable's place in a text that the request brings along: `{{ name }}`.
+PLACE = re.compile(r"\{\{\s*([\w.-]{1,64})\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,10 @@ class Renderer:
     async def render(self, request: PushRequest) -> Content:
         """Returns the text; raises Ended (unknown template) or TryAgain."""
         if request.template_id is None or request.title is not None or request.body is not None:
-            return Content(request.title or "", request.body or "")
-        path = filled(self._profile.template_path, template_id=request.template_id)
+            return Content(_filled_in(request.title, request.variables), _filled_in(request.body, request.variables))
+        path, order = self._profile.ordered(request.template_id, request.variables, request.language)
         try:
-            answer = await self._template_service.call("POST", path, request.correlation_id, self._question(request))
+            answer = await self._template_service.call("POST", path, request.correlation_id, order)
         except Refusal as refusal:
             reason = f"The template service cannot render template {request.template_id}: {refusal.reason}"
             code = "template_missing" if refusal.http_status == 404 else "template_refused"
@@ -54,20 +58,19 @@ class Renderer:
             )
         return Content(title, body)
 
-    def _question(self, request: PushRequest) -> dict[str, Any]:
-        known = {
-            "template_id": request.template_id,
-            "template_code": request.template_id,
-            "template_name": request.template_id,
-            "id": request.template_id,
-            "variables": request.variables,
-            "language": request.language,
-        }
-        return {field: known[field] for field in self._profile.template_fields}
-
     def _plain(self, answer: Data, paths: tuple[Path, ...], limit: int) -> str:
         text = _first_text(answer, paths)
         return plain(unescape(text) if self._profile.unescape_html else text, limit)
+
+
+def _filled_in(text: str | None, variables: dict[str, Any]) -> str:
+    """The request's own text with its variables in their places; a place without a variable stays as it is."""
+
+    def value(place: re.Match[str]) -> str:
+        given = variables.get(place[1])
+        return str(given) if isinstance(given, str | int | float) else place[0]
+
+    return PLACE.sub(value, text) if text and variables else text or ""
 
 
 def _first_text(answer: Data, paths: tuple[Path, ...]) -> str:

@@ -6,18 +6,20 @@ fails again meanwhile is not met twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
-from deliveries.ledger.selecting import GROUPS, LETTER_GROUPS, LETTER_IDS, TARGET_COUNT, TARGETS
+from deliveries.ledger import selecting
 from deliveries.models import Status
 from deliveries.operations import Target
 
 FETCHED = 500
+
+Statement = Callable[[Collection[str]], str]
 
 #: What a resend is for unless something else is asked for.
 USUAL = (Status.FAILED, Status.EXPIRED)
@@ -52,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class WantedLetters:
-    """Which dead letters; what is None or empty does not narrow it. Without `ids` they are open ones.
+    """Which open dead letters; what is None or empty does not narrow it.
 
     `since` and `until` bound the time at which it was last seen; `text` stands in one of its reasons, in whatever case.
     """
@@ -67,46 +69,46 @@ class WantedLetters:
 
 def groups(wanted: Wanted) -> list[Group]:
     """What is selected, counted by status and error code, the most first."""
-    return [Group(*row) for row in _rows(GROUPS, wanted)]
+    return [Group(*row) for row in _rows(selecting.groups, wanted)]
 
 
 def target_count(wanted: Wanted) -> int:
     """How many notifications `targets` gives."""
-    [[count]] = _rows(TARGET_COUNT, wanted)
+    [[count]] = _rows(selecting.target_count, wanted)
     return int(count)
 
 
 def targets(wanted: Wanted) -> Iterator[Target]:
-    """What is selected as operations take it, the longest ended first, as it stands when the first is asked for."""
-    for id, deliveries, resends in _kept(TARGETS, wanted):
-        yield Target(id, tuple(deliveries) if deliveries else None, resends)
+    """What is selected as operations take it, the longest ended first, as it stands when the first is asked for.
+
+    The cursor outlives its transaction: PostgreSQL has set all of its rows aside.
+    """
+    parameters, statement = _prepared(selecting.targets, wanted)
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(statement, parameters)
+        while rows := cursor.fetchmany(FETCHED):
+            for id, deliveries, resends in rows:
+                yield Target(id, tuple(deliveries) if deliveries else None, resends)
 
 
 def letter_groups(wanted: WantedLetters) -> list[tuple[str, str, int]]:
     """The dead letters that are wanted, counted by code and first reason, the most first."""
-    return [(code, reason, count) for code, reason, count in _rows(LETTER_GROUPS, wanted)]
+    return [(code, reason, count) for code, reason, count in _rows(selecting.letter_groups, wanted)]
 
 
 def letter_ids(wanted: WantedLetters) -> list[int]:
     """Their ids, the oldest first."""
-    return [id for [id] in _rows(LETTER_IDS, wanted)]
+    return [id for [id] in _rows(selecting.letter_ids, wanted)]
 
 
-def _rows(statement: str, wanted: Wanted | WantedLetters) -> list[tuple[Any, ...]]:
+def _rows(statement: Statement, wanted: Wanted | WantedLetters) -> list[tuple[Any, ...]]:
+    parameters, sql = _prepared(statement, wanted)
     with connection.cursor() as cursor:
-        cursor.execute(statement, _parameters(wanted))
+        cursor.execute(sql, parameters)
         return list(cursor.fetchall())
 
 
-def _kept(statement: str, wanted: Wanted) -> Iterator[Any]:
-    """Rows from a cursor that outlives its transaction: PostgreSQL has set them all aside by the first of them."""
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(statement, _parameters(wanted))
-        while rows := cursor.fetchmany(FETCHED):
-            yield from rows
-
-
-def _parameters(wanted: Wanted | WantedLetters) -> dict[str, Any]:
-    """An empty tuple becomes NULL, which folds its condition away and leaves the index to the others."""
-    values = asdict(wanted).items()
-    return {name: (list(value) or None) if isinstance(value, tuple) else value for name, value in values}
+def _prepared(statement: Statement, wanted: Wanted | WantedLetters) -> tuple[dict[str, Any], str]:
+    """The statement with those conditions that narrow anything, and the values."""
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(wanted).items()}
+    return values, statement([name for name, value in values.items() if value not in (None, [])])

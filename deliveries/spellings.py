@@ -28,7 +28,7 @@ MESSAGE = {
     "body": _paths("body template.body template_data.body template_content"),
     "variables": _paths("variables context"),
     "priority": _paths("priority"),
-    "metadata": _paths("metadata"),
+    "metadata": _paths("metadata data"),
     "image": _paths("image image_url"),
     "link": _paths("link click_action"),
     "ttl": _paths("ttl"),

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 
 import orjson
+from pydantic import SecretStr
 
 from deliveries.foreign_json import is_too_deep
 from deliveries.outcomes import TryAgain
@@ -130,6 +131,14 @@ class Upstream:
             burns_attempt=burns,
             http_status=http_status,
         )
+
+
+def headers_of(setting: SecretStr | None) -> dict[str, str]:
+    """The one header that a setting `Name: value` asks for."""
+    if setting is None:
+        return {}
+    name, _, value = setting.get_secret_value().partition(":")
+    return {name: value.strip()}
 
 
 def _redirect(method: str, url: str, answer: Answer) -> str | None:

@@ -125,7 +125,7 @@ class ServiceAccount:
         self._renew_at = self._expires_at - margin
 
 
-def fetch(path: str | None) -> Grant:
+def fetch(path: str | None, timeouts: tuple[float, float] = TIMEOUTS) -> Grant:
     """Asks Google for a token, blocking for up to 27 s. Raises CredentialTrouble or NotNow."""
     info = _read(path)
     account = _account(info, path)
@@ -133,7 +133,7 @@ def fetch(path: str | None) -> Grant:
         with requests.Session() as session:
             session.trust_env = False  # no proxy and no .netrc of somebody else
             refresh: Callable[[Callable[..., Any]], None] = account.refresh
-            refresh(partial(Request(session), timeout=TIMEOUTS))
+            refresh(partial(Request(session), timeout=timeouts))
     except TransportError as error:
         raise _later("oauth_unreachable", f"cannot be reached ({_root(error)})", info) from None
     except RefreshError as error:

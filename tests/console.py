@@ -65,3 +65,12 @@ def text(response) -> str:
 
 def page_of(client: Client, row) -> str:
     return text(client.get(opened(row)))
+
+
+def form_of(page) -> dict[str, list[str]]:
+    """What the confirmation's form carries."""
+    fields: dict[str, list[str]] = {}
+    for tag in re.findall(r'<input type="hidden"[^>]*>', page.content.decode()):
+        [name], [value] = re.findall(r'name="([^"]*)"', tag), re.findall(r'value="([^"]*)"', tag)
+        fields.setdefault(unescape(name), []).append(unescape(value))
+    return fields

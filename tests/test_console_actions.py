@@ -16,7 +16,7 @@ from deliveries import operations
 from deliveries.console.words import DONE, told
 from deliveries.models import AuditEntry, DeadLetter, Notification, PushAttempt, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
-from tests.console import TOKEN, dead_letter, delivery, listed, notification, opened, page_of, text
+from tests.console import TOKEN, dead_letter, delivery, form_of, listed, notification, opened, page_of, text
 from tests.world import all_ended, check_invariants, eventually, message, query
 
 ADA = Who("user ada", "the template is mended")
@@ -64,15 +64,6 @@ def asked(client: Client, row, operation: str):
 def asked_from_list(client: Client, model, operation: str, rows, query: str = ""):
     ticked = [row.pk for row in rows]
     return client.post(listed(model, query), {"action": operation, "_selected_action": ticked})
-
-
-def form_of(page) -> dict[str, list[str]]:
-    """What the confirmation's form carries."""
-    fields: dict[str, list[str]] = {}
-    for tag in re.findall(r'<input type="hidden"[^>]*>', page.content.decode()):
-        [name], [value] = re.findall(r'name="([^"]*)"', tag), re.findall(r'value="([^"]*)"', tag)
-        fields.setdefault(unescape(name), []).append(unescape(value))
-    return fields
 
 
 def confirm(client: Client, page, model, operation: str, **filled):
@@ -275,7 +266,7 @@ def test_a_page_that_was_read_again_counts_from_what_it_showed(admin_client):
     page = asked(admin_client, row, "resend")
     Notification.objects.update(resends=4)
     failed = admin_client.post(address(Notification, "resend"), form_of(page) | {"reason": "x" * 2000})
-    assert "at most 1000 characters" in text(failed)
+    assert "at most 500 characters" in text(failed)
     assert form_of(failed)["chosen"] == ["3:n-1"]
     assert "Somebody else has had it sent again" in text(confirm(admin_client, failed, Notification, "resend"))
 

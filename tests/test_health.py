@@ -1,16 +1,23 @@
 """Health: it tells the truth about what is away, quickly, and nothing that a stranger should not know."""
 
 import json
+import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from uuid import uuid4
 
+import pika
+import psycopg
 import pytest
 from django.db import connection
+from pika.exceptions import AMQPError
 
 from deliveries import health
-from deliveries.broker import EmbeddedBroker, PushBroker
+from deliveries.broker import EmbeddedBroker, PushBroker, Topology
+from deliveries.broker.inspection import asked, look_at
+from deliveries.ledger.asking import ask
 from tests.outages import broker_instead, database_away, unreachable_rabbitmq
 from tests.world import eventually, message, query
 
@@ -22,9 +29,24 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(health, "_migrated", False)
-    health.rabbitmq.forget()
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
     health.rabbitmq.forget()
+    health.likeness.forget()
+
+
+@pytest.fixture
+def consumed(producer) -> Iterator[pika.adapters.blocking_connection.BlockingChannel]:
+    """`push.queue` as a worker makes it, and somebody who consumes it."""
+    connection = producer.channel.connection
+    Topology().ensure_intake(connection)
+    channel = connection.channel()
+    channel.basic_consume("push.queue", lambda *_: None)
+    return channel
 
 
 @pytest.fixture
@@ -46,45 +68,199 @@ def work(*, ago: float = 0, in_flight: int = 0, **breakers: str) -> None:
     )
 
 
-def test_all_is_well(client, rabbitmq):
+def states(told: dict) -> dict[str, str]:
+    return {name: upstream["state"] for name, upstream in told["upstreams"].items()}
+
+
+def test_all_is_well(client, consumed):
     work(in_flight=3, fcm="closed", gateway="closed")
-    work(in_flight=4, fcm="closed", gateway="closed")
+    work(in_flight=4, fcm="closed", gateway="closed", ago=1)
     answer = client.get(HEALTH)
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "no-store"
     told = answer.json()
     assert told.pop("database").pop("latency_ms") >= 0
+    assert 1 <= told["workers"].pop("oldest_heartbeat_seconds") < 3
+    assert 0 <= told["workers"].pop("last_heard_seconds") < 2
     assert told == {
         "status": "ok",
-        "rabbitmq": {"status": "up"},
-        "workers": {"alive": 2, "in_flight": 7},
-        "upstreams": {"fcm": "closed", "gateway": "closed"},
+        "rabbitmq": {
+            "status": "up",
+            "queue": {
+                "name": "push.queue",
+                "exists": True,
+                "messages": 0,
+                "consumers": 1,
+                "expected": True,
+                "difference": None,
+            },
+            "dead_letters": {"name": "failed.queue", "messages": 0},
+            "blocked": False,
+        },
+        "workers": {"alive": 2, "silent": 0, "in_flight": 7},
+        "upstreams": {
+            "fcm": {"state": "closed", "retry_after": 0.0},
+            "gateway": {"state": "closed", "retry_after": 0.0},
+        },
         "oldest_due_seconds": 0.0,
+        "dead_letters": {"open": 0},
     }
 
 
-def test_without_a_living_worker_it_is_degraded(client, rabbitmq):
+def test_it_is_quick(client, consumed):
+    """A tenth of a second, also when everything has to be asked anew; once more where the machine is busy."""
+    work(fcm="closed")
+    client.get(HEALTH)
+
+    def quick() -> bool:
+        _forget()
+        begun = time.monotonic()
+        assert client.get(HEALTH).json()["status"] == "ok"
+        return time.monotonic() - begun < 0.1
+
+    assert any(quick() for _ in range(3))
+
+
+def test_without_a_living_worker_it_is_degraded(client, consumed):
     work(ago=3600)
     answer = client.get(HEALTH)
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert answer.json()["workers"] == {"alive": 0, "in_flight": 0}
+    told = answer.json()["workers"]
+    assert 3600 <= told.pop("last_heard_seconds") < 3660
+    assert told == {"alive": 0, "silent": 1, "in_flight": 0, "oldest_heartbeat_seconds": None}
+
+
+def test_a_worker_that_was_killed_is_told_and_does_not_make_it_degraded(client, consumed):
+    """Its row stays for a day, and its notifications have gone to others."""
+    work(in_flight=1)
+    work(in_flight=5, ago=600)
+    work(in_flight=5, ago=3 * 24 * 3600)
+    told = client.get(HEALTH).json()
+    assert told["status"] == "ok"
+    assert (told["workers"]["alive"], told["workers"]["silent"], told["workers"]["in_flight"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("state", ["open", "half-open"])
-def test_one_open_breaker_anywhere_makes_it_degraded(client, rabbitmq, state):
+def test_one_open_breaker_anywhere_makes_it_degraded(client, consumed, state):
     work(fcm="closed", gateway=state)
     work(fcm="closed", gateway="closed")
     answer = client.get(HEALTH)
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
-    assert answer.json()["upstreams"] == {"fcm": "closed", "gateway": state}
+    assert states(answer.json()) == {"fcm": "closed", "gateway": state}
 
 
-def test_what_a_real_worker_tells_is_understood(client, rabbitmq, engine):
+def test_of_breakers_that_are_open_the_longest_wait_is_told(client, consumed):
+    for wait in (5.0, 40.0):
+        work(gateway="open")
+        told = json.dumps({"gateway": {"breaker": {"state": "open", "retry_after": wait}}})
+        query("UPDATE workers SET breakers = %s WHERE breakers->'gateway'->'breaker'->'retry_after' IS NULL", told)
+    work(gateway="half-open")
+    assert client.get(HEALTH).json()["upstreams"] == {"gateway": {"state": "open", "retry_after": 40.0}}
+
+
+def test_what_a_real_worker_tells_is_understood(client, consumed, engine):
     engine()
     told = eventually(lambda: (now := client.get(HEALTH).json())["workers"]["alive"] and now)
     assert told["status"] == "ok"
     assert set(told["upstreams"]) == {"fcm", "gateway", "template_service", "user_service"}
-    assert set(told["upstreams"].values()) == {"closed"}
+    assert set(states(told).values()) == {"closed"}
+
+
+def test_a_queue_that_is_missing_is_told_and_makes_it_degraded(client, rabbit):
+    work()
+    told = client.get(HEALTH).json()
+    assert told["status"] == "degraded"
+    assert told["rabbitmq"]["queue"] == {
+        "name": "push.queue",
+        "exists": False,
+        "messages": None,
+        "consumers": None,
+        "expected": None,
+        "difference": None,
+    }
+    assert told["rabbitmq"]["dead_letters"] == {"name": "failed.queue", "messages": None}
+
+
+def test_a_queue_that_nobody_consumes_makes_it_degraded(client, producer):
+    work()
+    Topology().ensure_intake(producer.channel.connection)
+    producer.publish({})
+    eventually(lambda: producer.depth("push.queue") == 1)
+    told = client.get(HEALTH).json()
+    assert told["status"] == "degraded"
+    assert (told["rabbitmq"]["queue"]["messages"], told["rabbitmq"]["queue"]["consumers"]) == (1, 0)
+
+
+def test_a_queue_with_other_arguments_is_told_and_works_all_the_same(client, producer):
+    work()
+    producer.channel.queue_declare("push.queue", durable=True, arguments={"x-max-priority": 5, "x-message-ttl": 1000})
+    producer.channel.basic_consume("push.queue", lambda *_: None)
+    told = client.get(HEALTH).json()
+    assert told["status"] == "ok"
+    assert told["rabbitmq"]["queue"]["expected"] is False
+    assert told["rabbitmq"]["queue"]["difference"] in (
+        "x-dead-letter-exchange: expected notifications.dlx, found none",
+        "x-max-priority: expected 10, found 5",
+        "x-message-ttl: expected none, found 1000",
+    )
+
+
+def test_rabbitmq_is_seldom_asked_for_a_difference(client, producer):
+    """It writes a line to its log each time that it finds one."""
+    producer.channel.queue_declare("push.queue", durable=True)
+    assert client.get(HEALTH).json()["rabbitmq"]["queue"]["expected"] is False
+    producer.channel.queue_delete("push.queue")
+    Topology().ensure_intake(producer.channel.connection)
+    health.rabbitmq.forget()
+    assert client.get(HEALTH).json()["rabbitmq"]["queue"]["expected"] is False
+    producer.channel.queue_delete("push.queue")
+    health.rabbitmq.forget()
+    assert client.get(HEALTH).json()["rabbitmq"]["queue"]["exists"] is False
+    Topology().ensure_intake(producer.channel.connection)
+    health.rabbitmq.forget()
+    assert client.get(HEALTH).json()["rabbitmq"]["queue"]["expected"] is True, "one that is new is asked about anew"
+
+
+def test_an_alarm_of_rabbitmq_makes_it_degraded(client, consumed, rabbitmq):
+    work()
+    rabbitmq.ctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        told = eventually(lambda: (now := _asked_anew(client))["rabbitmq"]["blocked"] and now)
+    finally:
+        rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+    assert told["status"] == "degraded"
+    eventually(lambda: _asked_anew(client)["rabbitmq"]["blocked"] is False)
+
+
+def _asked_anew(client) -> dict:
+    health.rabbitmq.forget()
+    return client.get(HEALTH).json()
+
+
+def test_who_may_not_declare_does_not_know_what_is_expected(client, consumed, rabbitmq):
+    work()
+    rabbitmq.ctl("add_user", "reader", "reader")
+    rabbitmq.ctl("set_permissions", "reader", "^none$", "^none$", ".*")
+    try:
+        with broker_instead(PushBroker(url=rabbitmq.url.replace("guest:guest", "reader:reader"))):
+            told = client.get(HEALTH).json()
+    finally:
+        rabbitmq.ctl("delete_user", "reader")
+    assert told["status"] == "ok"
+    assert told["rabbitmq"]["queue"]["consumers"] == 1
+    assert told["rabbitmq"]["queue"]["expected"] is None
+    assert told["rabbitmq"]["blocked"] is None
+
+
+def test_open_dead_letters_are_counted(client):
+    for number, state in enumerate(("open", "open", "redriven")):
+        query(
+            "INSERT INTO dead_letters (body_hash, body, size, code, reasons, state)"
+            " VALUES (%s, '', 0, 'invalid_message', '[]', %s)",
+            str(number),
+            state,
+        )
+    assert client.get(HEALTH).json()["dead_letters"] == {"open": 2}
 
 
 def test_credentials_that_are_refused_make_it_degraded_without_a_word_of_why(client, rabbitmq):
@@ -92,12 +268,12 @@ def test_credentials_that_are_refused_make_it_degraded_without_a_word_of_why(cli
     fcm = {"ok": False, "breaker": {"state": "closed"}, "credentials": "See /secret/file."}
     query("UPDATE workers SET breakers = %s", json.dumps({"fcm": fcm}))
     answer = client.get(HEALTH)
-    assert answer.json()["upstreams"] == {"fcm": "no credentials"}
+    assert states(answer.json()) == {"fcm": "no credentials"}
     assert answer.json()["status"] == "degraded"
     assert "secret" not in answer.content.decode()
 
 
-def test_breakers_of_the_dead_do_not_count(client, rabbitmq):
+def test_breakers_of_the_dead_do_not_count(client, consumed):
     work(fcm="closed")
     work(ago=3600, fcm="open")
     assert client.get(HEALTH).json()["status"] == "ok"
@@ -136,9 +312,9 @@ def test_a_rabbitmq_that_says_nothing_is_down_and_is_not_waited_for(client):
 
 
 def test_rabbitmq_is_not_asked_by_every_probe(client, rabbitmq):
-    assert client.get(HEALTH).json()["rabbitmq"] == {"status": "up"}
+    assert client.get(HEALTH).json()["rabbitmq"]["status"] == "up"
     with broker_instead(unreachable_rabbitmq()):
-        assert client.get(HEALTH).json()["rabbitmq"] == {"status": "up"}
+        assert client.get(HEALTH).json()["rabbitmq"]["status"] == "up"
 
 
 def test_in_embedded_mode_there_is_no_rabbitmq_to_be_down(client):
@@ -162,6 +338,38 @@ def test_a_stranger_learns_no_address_and_no_name(client, without_database):
     here = connection.settings_dict
     for secret in ("127.0.0.1", "localhost", "hush", "guest", here["PORT"], here["USER"], here["NAME"]):
         assert secret not in shown
+
+
+def test_a_database_that_falls_silent_is_not_waited_for(postgres):
+    """psycopg would cancel the question, and wait for that too."""
+
+    async def freeze(asked) -> None:
+        os.kill(asked.info.backend_pid, signal.SIGSTOP)
+        frozen.append(asked.info.backend_pid)
+        await asked.execute("SELECT 1")
+
+    frozen: list[int] = []
+    begun = time.monotonic()
+    try:
+        with pytest.raises(psycopg.OperationalError):
+            ask(freeze, 1)
+    finally:
+        os.kill(frozen[0], signal.SIGCONT)
+    assert time.monotonic() - begun < 3
+
+
+def test_a_rabbitmq_that_falls_silent_is_not_waited_for(rabbitmq):
+    beam = int((rabbitmq.directory / "rabbitmq.pid").read_text().split()[0])
+    begun = time.monotonic()
+    try:
+        with asked([pika.URLParameters(rabbitmq.url)], 1) as connection:
+            assert look_at(connection, "nowhere").exists is False
+            os.kill(beam, signal.SIGSTOP)
+            with pytest.raises(AMQPError):
+                look_at(connection, "nowhere")
+    finally:
+        os.kill(beam, signal.SIGCONT)
+    assert time.monotonic() - begun < 4
 
 
 def test_a_table_that_others_hold_is_not_waited_for(client, rabbitmq):
@@ -191,9 +399,9 @@ def test_it_is_ready_only_once_it_is_migrated(client):
     assert client.get(f"{HEALTH}/ready").json() == {"status": "ok"}
 
 
-def test_a_ready_process_looks_for_migrations_no_more(client, django_assert_max_num_queries):
+def test_a_ready_process_looks_for_migrations_no_more(client, django_assert_num_queries):
     client.get(f"{HEALTH}/ready")
-    with django_assert_max_num_queries(4):  # BEGIN, the limit, the question, COMMIT
+    with django_assert_num_queries(0):  # the one question goes over a connection of its own
         assert client.get(f"{HEALTH}/ready").status_code == 200
 
 

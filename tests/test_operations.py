@@ -176,6 +176,19 @@ def test_a_resend_gets_the_time_it_had_at_first_and_all_its_attempts(engine, san
     check_invariants(sandbox)
 
 
+def test_a_resend_whose_lookup_is_given_up_ends_its_deliveries_and_unsays_nothing(engine, sandbox):
+    running = engine(max_retry_attempts=1)
+    settled(running, message("mixed", "mixed-1"), message("dead", "dead-1"))
+    sandbox.control("users", "down")
+    operations.resend([Target("mixed"), Target("dead")], ADA)
+    eventually(all_ended)
+    assert (row("mixed", "status"), row("dead", "status", "error_code")) == ("sent", ("failed", "exhausted"))
+    assert counted("push_deliveries", "status", "error_code") == {("sent", ""): 2, ("failed", "exhausted"): 2}
+    assert {id: len(reports) for id, reports in sandbox.reports().items()} == {"mixed": 1, "dead": 1}
+    assert counted("dead_letters", "notification_id") == {"dead": 1}
+    check_invariants(sandbox)
+
+
 def test_an_unknown_outcome_is_a_warning(engine, sandbox):
     running = engine()
     sandbox.control("fcm", "reset-after-accept")
@@ -220,6 +233,18 @@ def test_what_waits_is_cancelled_and_reported(engine, sandbox):
     assert code(operations.cancel(["n1"], ADA)) == "ended"
     assert code(operations.cancel(["nobody"], ADA)) == "unknown_notification"
     check_invariants(sandbox)
+
+
+def test_a_token_in_a_reason_goes_nowhere(engine, sandbox):
+    running = engine(retry_min_wait=30.0, retry_max_wait=30.0)
+    sandbox.control("users", "down")
+    running.accept(message("n1", "ada"))
+    token = "dGVzdA:APA91b" + "x" * 130
+    operations.cancel(["n1"], Who("user ada", f"wrong device {token}"))
+    eventually(all_ended)
+    assert row("n1", "error_message").startswith("Cancelled by user ada: wrong device dGVz")
+    everything = str(query("SELECT * FROM audit_log")) + row("n1", "error_message") + str(sandbox.reports())
+    assert token not in everything and token[-40:] not in everything
 
 
 def test_what_is_in_work_is_cancelled_before_its_next_send(engine, sandbox):

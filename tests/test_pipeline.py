@@ -62,6 +62,13 @@ def test_inline_text_needs_no_template(engine, sandbox):
     assert (push["title"], push["body"]) == ("Hi", "There")
 
 
+def test_inline_text_takes_the_variables_into_their_places(engine, sandbox):
+    text = {"template": {"subject": "Hi {{name}}", "body": "Order {{ id }} for {{nobody}}, {{list}}"}}
+    _settled(engine, sandbox, message("n1", template_id=None, variables={"name": "Ada", "id": 7, "list": [1]}, **text))
+    [push] = sandbox.book()["accepted"]
+    assert (push["title"], push["body"]) == ("Hi Ada", "Order 7 for {{nobody}}, {{list}}")
+
+
 def test_each_ending_has_its_own_reason(engine, sandbox):
     _settled(
         engine,

@@ -66,7 +66,7 @@ def test_a_dry_run_says_what_would_go_and_takes_nothing():
 def test_what_is_open_owed_in_work_or_has_an_open_dead_letter_stays():
     kept = ("pending", "due", "unreported", "in-work", "letter")
     notifications(kept, ago=LONG_AGO)
-    query("UPDATE notifications SET status = 'pending', ended_at = NULL WHERE notification_id = 'pending'")
+    query("UPDATE notifications SET status = 'pending' WHERE notification_id = 'pending'")
     query("UPDATE notifications SET next_attempt_at = now() WHERE notification_id = 'due'")
     query("UPDATE notifications SET reported_at = NULL WHERE notification_id = 'unreported'")
     query("UPDATE notifications SET worker_id = %s WHERE notification_id = 'in-work'", ledger_rows.worker())

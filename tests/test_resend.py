@@ -128,6 +128,8 @@ def test_a_dry_run_changes_nothing_and_counts_unknown_outcomes():
     assert (foretold["selected"], foretold["unknown"]) == (3, 1), "of n2 the last outcome is known"
     assert reopened() == set()
     assert query("SELECT count(*) FROM audit_log") == [(0,)]
+    [(warning, count)] = resend("--error-code", "X")["warnings"].items()
+    assert count == 2 and "may arrive twice" in warning
 
 
 def test_a_person_reads_a_table():
@@ -145,7 +147,7 @@ def test_ids_alone_are_all_tried_and_each_refusal_is_told():
     delivered(["sent"])
     notifications(["skipped"], status="skipped", error_code="opted_out")
     foretold = resend("failed", "sent", "skipped", "nowhere", "--dry-run")
-    assert foretold["notifications"] == 2
+    assert (foretold["notifications"], foretold["missed"]) == (2, 2)
     document = resend("failed", "sent", "skipped", "nowhere", "failed", code=1)
     assert document["outcomes"] == {"resent": 2, "already_sent": 1, "unknown_notification": 1}
     assert {r["subject"]: r["code"] for r in document["refusals"]} == {

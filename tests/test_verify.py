@@ -89,12 +89,13 @@ def test_an_exhausted_notification_without_its_dead_letter_breaks_i4():
 
 def test_a_dead_letter_of_a_notification_that_is_not_exhausted_breaks_i4():
     delivered(["sent"])
-    letter, orphan = ledger_rows.dead_letter("sent"), ledger_rows.dead_letter("nowhere")
+    open_, orphan = ledger_rows.dead_letter("sent"), ledger_rows.dead_letter("nowhere")
+    discarded = ledger_rows.dead_letter("sent", state="discarded")
     ledger_rows.dead_letter("pruned", state="discarded")
     delivered(["resent"])
     query("UPDATE notifications SET resends = 1 WHERE notification_id = 'resent'")
     ledger_rows.dead_letter("resent", state="discarded")
-    only("that was not redriven is of a notification that failed so", str(letter), str(orphan))
+    only("that was not redriven is of a notification that failed so", *map(str, (open_, orphan, discarded)))
 
 
 def test_a_dead_letter_of_a_third_kind_breaks_i4():

@@ -275,7 +275,7 @@ def worker(
 ) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers on the test's database; they are gone before it is emptied."""
     started: list[WorkerProcess] = []
-    variables = QUICK | sandbox.variables() | {"DATABASE_URL": _database_url(), "RABBITMQ_URL": rabbit.url}
+    variables = QUICK | sandbox.variables() | {"DATABASE_URL": database_url(), "RABBITMQ_URL": rabbit.url}
 
     def start(*arguments: str, **more: str) -> WorkerProcess:
         process = WorkerProcess(tmp_path / f"worker-{len(started)}.log", variables | more, *arguments)
@@ -287,7 +287,7 @@ def worker(
         process.kill()
 
 
-def _database_url() -> str:
+def database_url() -> str:
     parts = psycopg.conninfo.conninfo_to_dict(conninfo())
     return f"postgresql://{parts['user']}@{parts['host']}:{parts['port']}/{parts['dbname']}"
 

@@ -30,14 +30,26 @@ def with_defaults(url: str) -> str:
     return url.removesuffix("?") + separator + urlencode(missing) if missing else url
 
 
-def impatient(parameters: Parameters) -> Parameters:
-    """The same place, for who would rather give up than wait: 1 s to connect, 2 s in all."""
+def impatient(parameters: Parameters, seconds: float = 2.0) -> Parameters:
+    """The same place, for who would rather give up than wait: so many seconds in all, half of them to connect."""
     hasty = copy(parameters)
     hasty.connection_attempts = 1
-    hasty.socket_timeout = 1
-    hasty.stack_timeout = 2
+    hasty.socket_timeout = seconds / 2
+    hasty.stack_timeout = seconds
     hasty.blocked_connection_timeout = 1
     return hasty
+
+
+class BriefConnection(SelectConnection):  # type: ignore[misc]
+    """Ends once it is as old as connecting may take (`stack_timeout`): pika waits for an answer without a limit."""
+
+    def __init__(self, parameters: Parameters, *args: Any, **more: Any) -> None:
+        super().__init__(parameters, *args, **more)
+        self.ioloop.call_later(parameters.stack_timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.is_closed:
+            self._terminate_stream(AMQPError("no answer in time"))
 
 
 class LenientConnection(SelectConnection):  # type: ignore[misc]

@@ -76,9 +76,9 @@ class Topology:
 
 
 def _ensure_queue(connection: BlockingConnection, name: str, arguments: dict[str, Any]) -> None:
-    refusal = _refusal(connection, lambda channel: channel.queue_declare(name, passive=True))
+    refusal = refusal_of(connection, lambda channel: channel.queue_declare(name, passive=True))
     if refusal is not None and refusal.reply_code == NOT_FOUND:
-        refusal = _refusal(
+        refusal = refusal_of(
             connection,
             lambda channel: channel.queue_declare(name, durable=True, arguments=arguments),
         )
@@ -88,7 +88,7 @@ def _ensure_queue(connection: BlockingConnection, name: str, arguments: dict[str
 
 def _ensure_exchange(connection: BlockingConnection, name: str, setting: str) -> None:
     """A declaration changes nothing that exists, and unlike a passive one it tells the type."""
-    refusal = name and _refusal(connection, lambda channel: channel.exchange_declare(name, "direct", durable=True))
+    refusal = name and refusal_of(connection, lambda channel: channel.exchange_declare(name, "direct", durable=True))
     if not refusal:
         return
     if "arg 'type'" in refusal.reply_text:
@@ -97,18 +97,18 @@ def _ensure_exchange(connection: BlockingConnection, name: str, setting: str) ->
             f"delete it, or name another in {setting}"
         )
     # It differs in something that does not matter to us, or is not ours to declare: is it there?
-    absent = _refusal(connection, lambda channel: channel.exchange_declare(name, passive=True))
+    absent = refusal_of(connection, lambda channel: channel.exchange_declare(name, passive=True))
     if absent is not None:
         raise TopologyConflict(f"RabbitMQ refuses exchange {name!r}: {refusal.reply_text}")
 
 
 def _bind(connection: BlockingConnection, queue: str, exchange: str, key: str) -> None:
-    refusal = exchange and _refusal(connection, lambda channel: channel.queue_bind(queue, exchange, key))
+    refusal = exchange and refusal_of(connection, lambda channel: channel.queue_bind(queue, exchange, key))
     if refusal:
         raise TopologyConflict(f"RabbitMQ refuses to bind {queue!r} to {exchange!r} by {key!r}: {refusal.reply_text}")
 
 
-def _refusal(
+def refusal_of(
     connection: BlockingConnection, request: Callable[[BlockingChannel], object]
 ) -> ChannelClosedByBroker | None:
     """RabbitMQ closes the channel on which it refuses something, so each request has its own."""

@@ -24,6 +24,7 @@ from django.urls import URLPattern, path, reverse
 from deliveries.console.audit import actions_on
 from deliveries.console.base import LedgerAdmin
 from deliveries.console.words import told
+from deliveries.ledger.audit import LONGEST_REASON
 from deliveries.models import AuditEntry
 from deliveries.operations import Outcome, Who
 
@@ -77,7 +78,9 @@ class Confirmation(forms.Form):
     """Why, and whether by force."""
 
     reason = forms.CharField(
-        max_length=1000, widget=forms.TextInput(attrs={"style": WIDE}), help_text="It is kept in the audit log."
+        max_length=LONGEST_REASON,
+        widget=forms.TextInput(attrs={"style": WIDE}),
+        help_text="It is kept in the audit log.",
     )
     force = forms.BooleanField(
         required=False,

@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import Cursor
 
 from deliveries.ledger.change import rows
+from deliveries.masking import conceal_text
 from deliveries.models import AuditEntry
 
 WRITE = """
@@ -18,12 +19,22 @@ FROM json_to_recordset(%(rows)s::json) AS i(subject text, detail jsonb)
 """
 
 
+#: Characters of a reason that are kept.
+LONGEST_REASON = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """Who does something, and why. `actor` is `user ada`, `key gateway` or `shell root@host`."""
+    """Who does something, and why. `actor` is `user ada`, `key gateway` or `shell root@host`.
+
+    The reason goes far (to the gateway, too), so what looks like a device token in it is masked.
+    """
 
     actor: str
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", conceal_text(self.reason.replace("\0", "").strip())[:LONGEST_REASON])
 
 
 def write_down(

@@ -25,6 +25,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.codes: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()
         self.done = 0
         self.refused = 0
         self.refusals: list[Outcome] = []
@@ -36,6 +37,7 @@ class Tally:
     def add(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             self.codes[outcome.code] += 1
+            self.warnings += Counter([outcome.warning] if outcome.warning else [])
             self.done += outcome.done
             if not outcome.done:
                 self.refused += 1
@@ -43,24 +45,32 @@ class Tally:
 
     def document(self) -> dict[str, Any]:
         refusals = [{"subject": o.subject, "code": o.code, "sentence": o.sentence} for o in self.refusals]
-        return {"done": self.done, "refused": self.refused, "outcomes": dict(self.codes), "refusals": refusals}
+        return {
+            "done": self.done,
+            "refused": self.refused,
+            "outcomes": dict(self.codes),
+            "warnings": dict(self.warnings),
+            "refusals": refusals,
+        }
 
     def lines(self) -> Iterator[str]:
         yield from (f"  {count:10,}  {code}" for code, count in self.codes.most_common())
+        yield from (f"  {count:10,}  warned: {warning}" for warning, count in self.warnings.items())
         if self.refused:
             yield f"Refused{f', the first {SHOWN}' if self.refused > SHOWN else ''}:"
         yield from (f"  {refusal.subject}: {refusal.sentence}" for refusal in self.refusals)
 
 
 class BulkCommand(OperatorCommand):
-    """A command that does one thing to many, with `--rate` and `--dry-run`."""
+    """A command that does one thing to many, with `--rate` and `--dry-run`; `dated` is what its times are of."""
+
+    dated = ""
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         for option, bound in (("--since", "after"), ("--until", "before")):
-            parser.add_argument(
-                option, type=moment, metavar="TIME", help=f"{bound} this time: 2h (ago), 2026-11-22T14:00"
-            )
+            told = f"{self.dated} {bound} this time: 2h (ago), 2026-11-22T14:00"
+            parser.add_argument(option, type=moment, metavar="TIME", help=told)
         parser.add_argument("--rate", type=positive, default=200, help="at most so many a second (default %(default)s)")
         parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done, in counts")
 
@@ -78,11 +88,12 @@ class BulkCommand(OperatorCommand):
                 raise CommandError(_broken_off(tally, total, error), returncode=INCOMPLETE) from error
             finally:
                 progress.clear()
-        document = {"dry_run": False, "selected": total, "interrupted": interruption.asked, **tally.document()}
-        stopped = " Stopped before the end." if interruption.asked else ""
-        lines = [f"{tally.done:,} of {total:,} done.{stopped}", *tally.lines()]
+        stopped = interruption.asked and tally.total < total
+        document = {"dry_run": False, "selected": total, "interrupted": stopped, **tally.document()}
+        end = " Stopped before the end." if stopped else ""
+        lines = [f"{tally.done:,} of {total:,} done.{end}", *tally.lines()]
         self.tell(document, lines, as_json=options["json"])
-        if interruption.asked:
+        if stopped:
             raise SystemExit(INTERRUPTED)
         if tally.refused:
             raise CommandError(f"{tally.refused:,} of {total:,} were refused", returncode=INCOMPLETE)

@@ -29,6 +29,7 @@ class OperatorCommand(BaseCommand):
     """A command with `--json` and an epilog; without a database that is ready it says so, and exits with 2."""
 
     epilog = ""
+    requires_system_checks = ()  # their warnings are for those who start the service
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         kwargs |= {"epilog": self.epilog, "formatter_class": HelpFormatter}

@@ -96,6 +96,11 @@ class Migration(migrations.Migration):
             name='forced_resends',
             field=models.IntegerField(db_default=0, help_text='how often it was sent again although it had been accepted before'),
         ),
+        migrations.AlterField(
+            model_name='notification',
+            name='source',
+            field=models.CharField(help_text='queue, api or redrive', max_length=8),
+        ),
         migrations.AddIndex(
             model_name='deadletter',
             index=models.Index(condition=models.Q(('state', 'open')), fields=['code', 'id'], name='dead_letters_open'),

@@ -16,7 +16,7 @@ class Notification(models.Model):
     user_id = models.CharField(max_length=255)
     template_id = models.CharField(max_length=255, null=True, blank=True)
     correlation_id = models.CharField(max_length=255)
-    source = models.CharField(max_length=8, help_text="queue or api")
+    source = models.CharField(max_length=8, help_text="queue, api or redrive")
     request = models.JSONField(help_text="the whole accepted message, as deliveries.contract writes it")
     high_priority = models.BooleanField(db_default=False)
     at_most_once = models.BooleanField(

@@ -24,6 +24,7 @@ class Command(BulkCommand):
     """`manage.py redrive`: a message is read anew, an exhausted notification is resent."""
 
     help = "Put open dead letters back after a fix: by id, code, notification, reason and time. Or discard them."
+    dated = "those that were last seen"
     epilog = """\
 examples:
   manage.py redrive 17 18

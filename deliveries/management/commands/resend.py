@@ -22,6 +22,7 @@ class Command(BulkCommand):
     """`manage.py resend`: by id, or everything that ended alike; the same as the console's and the API's."""
 
     help = "Send again what ended without being sent: by id, status, error code, user and time."
+    dated = "those that ended"
     epilog = """\
 examples:
   manage.py resend order-17-shipped --reason "the customer asked"
@@ -68,12 +69,14 @@ exit codes:
 
     def _foretell(self, wanted: Wanted, options: dict[str, Any]) -> None:
         groups, notifications = selection.groups(wanted), selection.target_count(wanted)
+        missed = max(0, len(wanted.ids) - notifications)
         selected, unknown = sum(group.count for group in groups), sum(group.unknown for group in groups)
         document = {
             "dry_run": True,
             "notifications": notifications,
             "selected": selected,
             "unknown": unknown,
+            "missed": missed,
             "groups": [
                 {"status": g.status, "error_code": g.error_code, "count": g.count, "unknown": g.unknown} for g in groups
             ],
@@ -83,6 +86,7 @@ exit codes:
             *(f"{g.count:10,}  {g.unknown:9,}  {g.status:9}  {g.error_code or '-'}" for g in groups),
             f"{selected:10,}  {unknown:9,}  in all, of {notifications:,} notifications",
             "Unknown: nobody knows whether the last try arrived, so sending again may be a repeat.",
+            *([f"{missed:,} of the {len(wanted.ids):,} ids have nothing to be resent now."] if missed else []),
         ]
         self.tell(document, lines, as_json=options["json"])
 

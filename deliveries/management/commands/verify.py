@@ -91,7 +91,7 @@ def _lines(findings: list[Finding], repeats: Repeats) -> Iterator[str]:
             yield f"{'':21} {finding.count:,} do not: {', '.join(finding.examples)}{more}"
             yield f"{'':21} {finding.check.advice}"
     yield (
-        f"\nAt most {repeats.at_most:,} pushes may have been shown or replaced more than once: "
+        f"\nAt most {repeats.at_most:,} pushes may have reached a device more than once: "
         f"{repeats.unknown_outcomes:,} sends with an unknown outcome, {repeats.forced_resends:,} sent again by force."
     )
     yield "\nRows alone cannot prove:"

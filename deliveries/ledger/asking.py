@@ -1,0 +1,36 @@
+"""Questions to the database that are given up after some seconds, whatever hangs: for health and for the doctor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.sql import SQL, Literal
+
+from deliveries.ledger.connection import conninfo
+
+Connection = psycopg.AsyncConnection[Any]
+Answer = TypeVar("Answer")
+
+
+def ask(question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
+    """Returns the answer, over a connection of its own (3 ms). Raises psycopg.Error; TimeoutError while connecting.
+
+    So many seconds each for connecting and for the question. `statement_timeout` alone needs a server that works, and
+    to cancel needs one that answers: psycopg waits another 10 s for it.
+    """
+    return asyncio.run(_answer(conninfo(), question, seconds))
+
+
+async def _answer(address: str, question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
+    async with asyncio.timeout(seconds):
+        connection = await psycopg.AsyncConnection.connect(address)
+    end = asyncio.get_running_loop().call_later(seconds, connection.pgconn.finish)
+    try:
+        await connection.execute(SQL("SET LOCAL statement_timeout = {}").format(Literal(int(seconds * 1000))))
+        return await question(connection)
+    finally:
+        end.cancel()
+        await connection.close()

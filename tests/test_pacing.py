@@ -1,0 +1,60 @@
+"""Pacing: as fast as allowed and no faster, and Ctrl-C between two batches."""
+
+import io
+import signal
+import time
+from itertools import pairwise
+
+import pytest
+from django.core.management.base import OutputWrapper
+
+from deliveries.management.pacing import Interruption, Progress, paced
+from tests.terminals import Terminal
+
+
+def test_batches_are_small_where_the_rate_is_and_bounded_where_it_is_not():
+    sizes = [len(batch) for batch in paced(range(4), 3, Interruption())]
+    assert sizes == [3, 1]
+    assert [len(batch) for batch in paced(range(250), 1_000_000, Interruption())] == [100, 100, 50]
+
+
+def test_a_stall_is_not_made_up_for_by_a_burst():
+    begun: list[float] = []
+    for _ in paced(range(4), 10, Interruption(), most=1):
+        begun.append(time.monotonic())
+        time.sleep(0.3 if len(begun) == 1 else 0)
+    pauses = [later - earlier for earlier, later in pairwise(begun)]
+    assert pauses[0] >= 0.3
+    assert min(pauses[1:]) > 0.08
+
+
+def test_an_interruption_ends_a_pause_and_what_comes_after_it():
+    with Interruption() as interruption:
+        batches = paced(range(100), 1, interruption)
+        next(batches)
+        signal.raise_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        assert list(batches) == []
+        assert time.monotonic() - begun < 1
+
+
+def test_a_second_ctrl_c_ends_it_at_once():
+    with Interruption(), pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_progress_overwrites_its_line_and_leaves_none():
+    terminal = Terminal()
+    progress = Progress(OutputWrapper(terminal), "done", 4000)
+    progress.show(1000)
+    progress.clear()
+    _, shown, left = terminal.getvalue().split("\r\x1b[K")
+    assert shown.startswith("1,000/4,000 (25%) done, ")
+    assert left == ""
+
+
+def test_without_a_terminal_there_is_no_progress():
+    nobody = io.StringIO()
+    Progress(OutputWrapper(nobody), "done", 10).show(5)
+    assert nobody.getvalue() == ""
