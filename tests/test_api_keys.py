@@ -141,7 +141,7 @@ def test_the_command_makes_keys_with_scopes_and_an_end(capsys):
     call_command("apikey", "shop", "--scope", "operate", "--scope", "read", "--expires", "90d", "--json")
     told = json.loads(capsys.readouterr().out)
     key = ApiKey.objects.get()
-    assert (told["name"], key.scopes) == ("shop", ["operate", "read"])
+    assert (told["name"], key.scopes) == ("shop", ["read", "operate"])
     assert keys.find(told["key"].encode()) == key
     assert timedelta(days=89) < key.expires_at - timezone.now() <= timedelta(days=90)
 
