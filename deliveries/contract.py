@@ -184,7 +184,7 @@ def read_document(
         return PushRequest.model_validate(fields)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        faults = [(".".join(map(str, e["loc"])), e["msg"]) for e in errors]
+        faults = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in errors]
         raise InvalidMessage(faults, _readable_id(fields)) from None
 
 

@@ -83,6 +83,15 @@ def test_a_correlation_id_may_come_as_a_header_and_the_body_has_the_last_word(ap
     assert api.post(in_body, **header).json()["correlation_id"] == "from-body"
 
 
+@pytest.mark.parametrize("header", ["x" * 256, "a\tb", "a\x7fb"])
+def test_a_header_that_is_no_correlation_id_is_refused_even_if_it_is_not_needed(api, header):
+    for body in (message("n-1", correlation_id="own"), [message("n-1")]):
+        answer = api.post(body, **{"X-Correlation-ID": header})
+        assert (answer.status_code, fault(answer)["code"]) == (400, "invalid_request")
+        assert [one["field"] for one in fault(answer)["fields"]] == ["X-Correlation-ID"]
+    assert api.post(message("n-1"), **{"X-Correlation-ID": " "}).status_code == 202
+
+
 def test_aliases_are_read_as_on_the_queue(api):
     api.post({"request_id": "n-1", "user": {"id": "u-1"}, "template": {"slug": "welcome"}})
     row = Notification.objects.get(pk="n-1")

@@ -40,7 +40,8 @@ def test_without_a_good_key_everything_is_a_401(header, method, url):
     answer = ask(stranger, method, url)
     assert answer.status_code == 401
     assert answer["WWW-Authenticate"].startswith("Bearer")
-    assert fault(answer)["code"] in ("not_authenticated", "authentication_failed")
+    assert fault(answer)["code"] == ("authentication_failed" if header else "not_authenticated")
+    assert "Bearer <key>" in fault(answer)["message"] or "unknown" in fault(answer)["message"]
 
 
 def test_an_operators_session_is_no_key(admin_client):
@@ -140,7 +141,7 @@ def test_the_command_makes_keys_with_scopes_and_an_end(capsys):
     call_command("apikey", "shop", "--scope", "operate", "--scope", "read", "--expires", "90d", "--json")
     told = json.loads(capsys.readouterr().out)
     key = ApiKey.objects.get()
-    assert (told["name"], key.scopes) == ("shop", ["operate", "read"])
+    assert (told["name"], key.scopes) == ("shop", ["read", "operate"])
     assert keys.find(told["key"].encode()) == key
     assert timedelta(days=89) < key.expires_at - timezone.now() <= timedelta(days=90)
 

@@ -1,5 +1,7 @@
 """The OpenAPI document is what the API does: nothing else goes in, nothing else comes out, and nobody gets in."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
 from django.test import Client
+from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
 
@@ -127,6 +130,13 @@ def test_every_operation_is_in_the_document_and_in_the_docs(client):
 def test_the_document_knows_the_codes_of_all_errors(client):
     detail = client.get(SCHEMA_URL).json()["components"]["schemas"]["ErrorDetail"]
     assert detail["properties"]["code"]["enum"] == list(CODES)
+
+
+def test_the_document_is_valid_and_whole(client):
+    document = client.get(SCHEMA_URL).json()
+    validate_schema(document)
+    for name in re.findall(r'"\$ref": "([^"]+)"', json.dumps(document)):
+        assert name.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
 
 def test_the_docs_are_a_page_of_our_own_files(client):

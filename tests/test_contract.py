@@ -93,7 +93,7 @@ def test_the_tokens_of_a_message_are_read_when_they_are_trusted_and_only_then(br
 def test_trusted_tokens_that_are_none_are_a_fault_that_does_not_repeat_them(wrong):
     with pytest.raises(InvalidMessage) as refused:
         read_document(LEAST | {"device_tokens": wrong}, trust_tokens=True)
-    assert str(refused.value) == "device_tokens: Value error, has device tokens that are not text of up to 2048 bytes"
+    assert str(refused.value) == "device_tokens: has device tokens that are not text of up to 2048 bytes"
     assert read_document(LEAST | {"device_tokens": wrong}).device_tokens == []
 
 
@@ -304,6 +304,27 @@ def test_an_expiry_that_cannot_be_stored_is_refused(moment):
 def test_an_expiry_at_the_edge_is_the_same_moment_in_every_zone(moment):
     expires_at = read_document(LEAST | {"expires_at": moment}).expires_at
     assert expires_at.astimezone(UTC) == expires_at
+
+
+@pytest.mark.parametrize("zone", ["+15:59", "+16:00", "-23:59"])
+def test_an_expiry_in_any_zone_is_kept_in_utc(zone):
+    """PostgreSQL knows no zone that is 16 hours away."""
+    request = read_document(LEAST | {"expires_at": f"2030-01-01T00:00:00{zone}"})
+    assert request.expires_at == datetime.fromisoformat(f"2030-01-01T00:00:00{zone}")
+    assert b"+00:00" in request.as_json()
+
+
+@pytest.mark.parametrize(("given", "ttl"), [(5, 5), (5.0, 5), (5.5, None), ("5", None), (True, None), (-1, None)])
+def test_a_time_to_live_is_a_whole_number_of_seconds(given, ttl):
+    if ttl is None:
+        assert "ttl" in faults(LEAST | {"ttl": given})
+    else:
+        assert read_document(LEAST | {"ttl": given}).ttl == ttl
+
+
+@pytest.mark.parametrize("word", ["²", "٣", "--5", "123456789"])
+def test_what_only_looks_like_a_number_is_a_word(word):
+    assert read_document(LEAST | {"priority": word}).priority == word
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1, "\ud800", {1: 2}, {1, 2}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -57,12 +57,10 @@ def _refusal(key: bytes) -> AuthenticationFailed:
 class HasScope(BasePermission):
     """Refuses requests without a key, and those with a key that is not good for them."""
 
-    message = CODES["not_authenticated"].meaning
-
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """False without a key; raises Refused for a key without the scope that the view's action needs."""
+        """True, or raises: NotAuthenticated without a key, Refused for one without the scope that the action needs."""
         if not isinstance(request.auth, ApiKey):
-            return False
+            raise NotAuthenticated(CODES["not_authenticated"].meaning)
         needed = SCOPES.get(
             getattr(view, "action", "")
         )  # none for a method that the address does not know: that is 405

@@ -32,7 +32,7 @@ def _in_utc(value: datetime) -> datetime:
 
 def _written_out(value: object) -> object:
     """A time as ISO 8601 has it, not one of the numbers that could be one too."""
-    if not isinstance(value, str) or not MOMENT.match(value):
+    if not isinstance(value, str) or not MOMENT.fullmatch(value):
         raise ValueError(
             "should be an ISO 8601 time with its zone, in the years 2000 to 9998, as 2026-01-31T12:00:00Z; "
             "a + is written %2B in an address"

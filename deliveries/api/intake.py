@@ -22,8 +22,11 @@ from deliveries.profiles import in_force
 logger = logging.getLogger(__name__)
 
 
-def read(document: object, correlation_id: str | None, body: bytes | None = None) -> PushRequest | Refused:
-    """The document as the contract reads it, `body` being its bytes; what may be left out is made up here."""
+def read(document: object, correlation_id: str, body: bytes | None = None) -> PushRequest | Refused:
+    """The document as the contract reads it, `body` being its bytes; what may be left out is made up here.
+
+    `correlation_id` is for a document that has none; empty: another one is made up.
+    """
     defaults = {"notification_id": str(uuid4()), "correlation_id": correlation_id}
     try:
         body = written(document) if body is None else body
@@ -77,7 +80,7 @@ def _again(request: Request, push: PushRequest, stored: Known) -> Accepted | Ref
         return _accepted(request, push.notification_id, stored.status, stored.correlation_id, duplicate=True)
     return Refused(
         "conflict",
-        f"{push.notification_id} is the id of another notification: {', '.join(differing)} differ. "
+        f"{push.notification_id} is the id of another notification, which differs in: {', '.join(differing)}. "
         "Give this one an id of its own.",
         [(field, "differs from what was accepted under this id") for field in differing],
     )

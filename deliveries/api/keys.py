@@ -27,8 +27,9 @@ def create(name: str, scopes: Sequence[str] = DEFAULT_SCOPES, expires_at: dateti
     into the audit log. Raises ValueError for a name that is empty or longer than 100 characters, for no scope or an
     unknown one, and for an expiry that is over.
     """
-    name, scopes = name.strip(), sorted(set(scopes))
+    name = name.strip()
     _check(name, scopes, expires_at)
+    scopes = [scope for scope in ApiKey.Scope.values if scope in scopes]
     key = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     with transaction.atomic():
         ApiKey.objects.update_or_create(

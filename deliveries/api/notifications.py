@@ -15,7 +15,7 @@ from deliveries.api.answers import Accepted, AcceptedItem, Answered, Operated, R
 from deliveries.api.base import ApiView
 from deliveries.api.errors import Refused, shape
 from deliveries.api.openapi import NOTIFICATION_ID, RESEND_ERRORS, documented
-from deliveries.api.request_schema import CORRELATION_ID, NOTIFICATIONS
+from deliveries.api.request_schema import CORRELATION_ID, EXAMPLES, HEADER_TEXT, NOTIFICATIONS
 from deliveries.api.serializers import HISTORY_SHOWN, NotificationSerializer
 from deliveries.api.throttling import take
 from deliveries.models import Notification, PushAttempt, PushDelivery
@@ -45,9 +45,17 @@ class NotificationViewSet(ApiView, RetrieveModelMixin, GenericViewSet[Notificati
         f"content the answer is the same, with another it is a 409. A list (of {MOST_ITEMS} at most) is answered with "
         "a result for each item, in order, as if it had come alone: 202 when all of them were accepted, 207 when not.",
         {202: Answered, 207: Results},
-        errors=("invalid_message", "invalid_list", "conflict", "too_large", "unsupported_media_type"),
+        errors=(
+            "invalid_message",
+            "invalid_list",
+            "invalid_request",
+            "conflict",
+            "too_large",
+            "unsupported_media_type",
+        ),
         request=NOTIFICATIONS,
         parameters=[CORRELATION_ID],
+        examples=EXAMPLES,
     )
     def create(self, request: Request) -> Response:
         body = bodies.read(request, bodies.MAX_LIST_BYTES)
@@ -109,5 +117,10 @@ def _item(answer: Accepted | Refused) -> dict[str, Any]:
     return AcceptedItem(**answer.model_dump()).model_dump()
 
 
-def _correlation_id(request: Request) -> str | None:
-    return request.headers.get("X-Correlation-ID")
+def _correlation_id(request: Request) -> str:
+    """The header's. Raises Refused for one that could be nobody's, whether or not it is needed."""
+    given = request.headers.get("X-Correlation-ID", "")
+    if not HEADER_TEXT.fullmatch(given):
+        fault = ("X-Correlation-ID", "should have 255 characters at most, and no control characters")
+        raise Refused.for_faults("invalid_request", [fault])
+    return given

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from pydantic import BaseModel
 
 from deliveries.api.answers import Error
@@ -45,7 +45,9 @@ NOTIFICATION_ID = OpenApiParameter(
 )
 DELIVERY_ID = OpenApiParameter("id", {"type": "integer", "minimum": 0, "format": "int64"}, OpenApiParameter.PATH)
 HEADERS = [
-    OpenApiParameter("Retry-After", int, OpenApiParameter.HEADER, required=True, response=[429, 503], description="s"),
+    OpenApiParameter(
+        "Retry-After", int, OpenApiParameter.HEADER, required=True, response=[429, 503], description="seconds"
+    ),
     OpenApiParameter("WWW-Authenticate", str, OpenApiParameter.HEADER, required=True, response=[401]),
 ]
 
@@ -68,6 +70,7 @@ def documented(
     errors: Sequence[str] = (),
     request: Any = None,
     parameters: Sequence[OpenApiParameter] = (),
+    examples: Sequence[OpenApiExample] = (),
 ) -> Callable[[View], View]:
     """Describes an action behind a key; `errors` are its codes besides those that any action has."""
 
@@ -76,6 +79,7 @@ def documented(
             summary=summary,
             description=f"{description}\n\nNeeds a key with the scope `{SCOPES[view.__name__].value}`.",
             request=request,
+            examples=examples,
             parameters=[*parameters, *HEADERS],
             responses=answers | refusals(*errors, *ALWAYS),
         )(view)
@@ -94,7 +98,9 @@ def refusals(*codes: str) -> dict[int, OpenApiResponse]:
 
 def query_parameters(model: type[BaseModel]) -> list[OpenApiParameter]:
     """The model's fields as parameters of the address."""
-    properties: dict[str, dict[str, Any]] = model.model_json_schema(ref_template="{model}")["properties"]
+    properties: dict[str, dict[str, Any]] = model.model_json_schema(ref_template="#/components/schemas/{model}")[
+        "properties"
+    ]
     return [
         OpenApiParameter(name, given(schema), description=schema.get("description", ""))
         for name, schema in properties.items()

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from deliveries.contract import PushRequest
 
@@ -20,7 +20,7 @@ _SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u30
 _STRIPPED = r"\t-\r\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _CONTROL = r"\x00-\x1f\x7f"
 
-ID = rf"^[{_STRIPPED}]*[^{_CONTROL}{_STRIPPED}]([^{_CONTROL}]{{0,253}}[^{_CONTROL}{_STRIPPED}])?[{_STRIPPED}]*$"
+ID_TEXT = rf"^[{_STRIPPED}]*[^{_CONTROL}{_STRIPPED}]([^{_CONTROL}]{{0,253}}[^{_CONTROL}{_STRIPPED}])?[{_STRIPPED}]*$"
 DOTS = rf"^[{_STRIPPED}]*\.\.?[{_STRIPPED}]*$"
 NO_NUL = r"^[^\x00]*$"
 
@@ -33,9 +33,13 @@ MOMENT = re.compile(
 SECONDS = {"type": "number", "minimum": 946_684_800, "maximum": 20_000_000_000}
 MILLISECONDS = {"type": "number", "minimum": 946_684_800_000, "maximum": 253_370_764_799_999}
 
-BLANK = {"type": ["string", "null"], "pattern": rf"^[{_SPACE}]*$", "description": "as if it were not there"}
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+BLANK, ID, SEGMENT_ID, VALUE = _ref("Blank"), _ref("Id"), _ref("SegmentId"), _ref("Value")
 GIVEN = {"type": ["string", "number"], "pattern": rf"[^{_SPACE}]"}
-VALUE = {"$ref": "#/components/schemas/Value"}
 OBJECT = {"type": "object", "propertyNames": {"pattern": NO_NUL}, "additionalProperties": VALUE}
 
 #: Numbers between 0 and 255, and words; a text of digits is a number.
@@ -50,6 +54,31 @@ PRIORITY: list[dict[str, Any]] = [
 TOKEN = {"type": "string", "minLength": 1, "maxLength": 2048, "pattern": r"^[!-~]+$"}
 DEVICE = {"anyOf": [TOKEN, {"type": "object", "required": ["token"], "properties": {"token": TOKEN}}]}
 
+VALUES: dict[str, dict[str, Any]] = {
+    "Blank": {
+        "description": "As if it were not there.",
+        "type": ["string", "null"],
+        "pattern": rf"^[{_SPACE}]*$",
+    },
+    "Id": {
+        "description": "1 to 255 characters but control characters, with or without spaces around them.",
+        "anyOf": [{"type": "string", "pattern": ID_TEXT}, {"type": "number"}],
+    },
+    "SegmentId": {
+        "description": "An Id that may be a part of an address, so it is neither . nor ..",
+        "anyOf": [{"type": "string", "pattern": ID_TEXT, "not": {"pattern": DOTS}}, {"type": "number"}],
+    },
+    "Value": {
+        "description": "Any JSON without the NUL character, which cannot be stored; nested 32 levels deep at most.",
+        "anyOf": [
+            {"type": ["null", "boolean", "number"]},
+            {"type": "string", "pattern": NO_NUL},
+            {"type": "array", "items": VALUE},
+            OBJECT,
+        ],
+    },
+}
+
 #: Fields of which the contract's schema says least.
 SPECIAL: dict[str, list[dict[str, Any]]] = {
     "priority": PRIORITY,
@@ -60,27 +89,36 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
 NOTIFICATIONS = {
     "application/json": {
         "oneOf": [
-            {"$ref": "#/components/schemas/PushRequest"},
+            _ref("PushRequest"),
             {
                 "type": "array",
                 "minItems": 1,
                 "maxItems": 500,
-                "items": {"anyOf": [{"$ref": "#/components/schemas/PushRequest"}, {}]},
+                "items": {"anyOf": [_ref("PushRequest"), {}]},
             },
         ]
     }
 }
 
+EXAMPLES = [
+    OpenApiExample(
+        "One", {"notification_id": "order-1", "user_id": "u-1", "template_id": "welcome"}, request_only=True
+    ),
+    OpenApiExample(
+        "A list", [{"user_id": "u-1", "title": "Hello"}, {"user_id": "u-2", "title": "Hello"}], request_only=True
+    ),
+]
+HEADER_TEXT = re.compile(r"^[^\x00-\x1f\x7f]{0,255}$")
 CORRELATION_ID = OpenApiParameter(
     "X-Correlation-ID",
-    {"type": "string", "maxLength": 255, "pattern": r"^[^\x00-\x1f\x7f]*$"},
+    {"type": "string", "pattern": HEADER_TEXT.pattern},
     OpenApiParameter.HEADER,
     description="for notifications that bring no correlation_id of their own",
 )
 
 
 def components() -> dict[str, Any]:
-    """The schemas `PushRequest` and `Value`."""
+    """The schema `PushRequest`, and those that it is made of."""
     written = PushRequest.model_json_schema()
     if not settings.PUSH.trust_message_tokens:
         del written["properties"]["device_tokens"]  # nobody looks at it
@@ -97,7 +135,7 @@ def components() -> dict[str, Any]:
             "additionalProperties": VALUE,
             "anyOf": content,
         },
-        "Value": _value(),
+        **VALUES,
     }
 
 
@@ -117,18 +155,5 @@ def _readings(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
     if schema.get("format") == "date-time":
         return [{"type": "string", "format": "date-time", "pattern": MOMENT.pattern}, SECONDS, MILLISECONDS]
     if "pattern" in schema:
-        names_somebody = {"not": {"pattern": DOTS}} if name != "correlation_id" else {}
-        return [{"type": "string", "pattern": ID, **names_somebody}, {"type": "number"}]
+        return [ID if name == "correlation_id" else SEGMENT_ID]
     return [{"type": ["string", "number"], "maxLength": schema["maxLength"], "pattern": NO_NUL}]
-
-
-def _value() -> dict[str, Any]:
-    return {
-        "description": "Any JSON without the NUL character, which cannot be stored; nested 32 levels deep at most.",
-        "anyOf": [
-            {"type": ["null", "boolean", "number"]},
-            {"type": "string", "pattern": NO_NUL},
-            {"type": "array", "items": VALUE},
-            OBJECT,
-        ],
-    }
