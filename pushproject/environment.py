@@ -60,7 +60,8 @@ class Environment(Google, Neighbours, Foundation):
     secret_key_file: FilePath | None = secret_file("SECRET_KEY")
     secret_key: Secret = setting(
         None,
-        "Signs sessions: 50 random characters. Generated and kept in `VAR_DIR` with `DEBUG=true` "
+        "Signs sessions: 50 random characters, as `python -c 'import secrets; print(secrets.token_urlsafe(50))'` "
+        "prints them. Generated and kept in `VAR_DIR` with `DEBUG=true` "
         "or without `DATABASE_URL` or `RABBITMQ_URL`.",
     )
 
