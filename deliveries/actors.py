@@ -12,7 +12,7 @@ from deliveries.broker import Batch, Envelope
 from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Accept, DeadLettered
 from deliveries.middleware import running_engine
-from deliveries.profiles import in_force
+from deliveries.neighbours.profiles import in_force
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deliveries.devices import Device
 from deliveries.models import Status
+from deliveries.neighbours.devices import Device
 from deliveries.rendering import Content, payload_data
 from deliveries.work import Delivery, Work
 

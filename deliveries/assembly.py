@@ -13,14 +13,14 @@ from pydantic import SecretStr
 from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import Writer
+from deliveries.neighbours.profiles import in_force
+from deliveries.neighbours.upstreams import Upstream, headers_of
 from deliveries.pipeline import Pipeline
-from deliveries.profiles import in_force
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
-from deliveries.upstreams import Upstream, headers_of
 from providers.base import Provider
 from providers.breaker import Breaker
 from providers.http import HttpClient

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004
 
 from deliveries.models import Status
-from deliveries.profiles import Report, in_force
+from deliveries.neighbours.profiles import Report, in_force
 
 FEWEST_FOR_BATCHES = 50
 UPSTREAMS = ("user_service_url", "template_service_url", "api_gateway_url")

@@ -25,9 +25,9 @@ from pydantic import (
     model_validator,
 )
 
-from deliveries.devices import Device, devices_in
-from deliveries.foreign_json import MAX_DEPTH, has_nul, is_too_deep
-from deliveries.spellings import MESSAGE, MESSAGE_TOKENS, first, found, is_blank
+from deliveries.neighbours.devices import Device, devices_in
+from deliveries.neighbours.foreign_json import MAX_DEPTH, has_nul, is_too_deep
+from deliveries.neighbours.spellings import MESSAGE, MESSAGE_TOKENS, first, found, is_blank
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TTL = 28 * 24 * 3600

@@ -13,8 +13,8 @@ from deliveries.debts import Debts
 from deliveries.ledger import Writer
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
 from deliveries.masking import conceal_text
+from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.retries import Backoff
-from deliveries.upstreams import Refusal, Upstream
 
 logger = logging.getLogger(__name__)
 

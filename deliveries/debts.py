@@ -8,9 +8,9 @@ from typing import Any
 
 from deliveries.ledger import Writer
 from deliveries.ledger.mail import Owed, PaidReport
+from deliveries.neighbours.upstreams import Refusal
 from deliveries.outcomes import TryAgain
 from deliveries.retries import Backoff
-from deliveries.upstreams import Refusal
 
 Row = dict[str, Any]
 #: Tells the neighbour of one row; raises Refusal or TryAgain.

@@ -16,7 +16,7 @@ from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.redriving import Discard, Redrive
 from deliveries.ledger.resending import Resend
 from deliveries.models import DeadLetter
-from deliveries.profiles import in_force
+from deliveries.neighbours.profiles import in_force
 
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited

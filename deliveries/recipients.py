@@ -7,12 +7,12 @@ from itertools import chain
 from typing import Any
 
 from deliveries.contract import PushRequest
-from deliveries.devices import Device, devices_in
 from deliveries.models import Status
+from deliveries.neighbours.devices import Device, devices_in
+from deliveries.neighbours.profiles import Profile, filled
+from deliveries.neighbours.spellings import ANSWER_BARE_TOKENS, ANSWER_DEVICES, ANSWER_TOKENS, PUSH_FLAGS, found
+from deliveries.neighbours.upstreams import Data, Refusal, Upstream
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import Profile, filled
-from deliveries.spellings import ANSWER_BARE_TOKENS, ANSWER_DEVICES, ANSWER_TOKENS, PUSH_FLAGS, found
-from deliveries.upstreams import Data, Refusal, Upstream
 
 #: What an answer says of devices where it says nothing.
 NOTHING: tuple[Any, ...] = ("", [], {})

@@ -8,12 +8,12 @@ from html import unescape
 from typing import Any
 
 from deliveries.contract import PushRequest
-from deliveries.markup import text_of
 from deliveries.models import Status
+from deliveries.neighbours.markup import text_of
+from deliveries.neighbours.profiles import Profile
+from deliveries.neighbours.spellings import BODIES, HTML_BODIES, TITLES, Path, found
+from deliveries.neighbours.upstreams import Data, Refusal, Upstream, plain
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import Profile
-from deliveries.spellings import BODIES, HTML_BODIES, TITLES, Path, found
-from deliveries.upstreams import Data, Refusal, Upstream, plain
 
 #: Characters of a rendered title or body that are kept; FCM takes no more than 4096 bytes of everything.
 MAX_TITLE = 1024

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from deliveries.ledger import Reported
 from deliveries.models import Status
+from deliveries.neighbours.profiles import Profile, Report
+from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.outcomes import TryAgain
-from deliveries.profiles import Profile, Report
 from deliveries.retries import Backoff
-from deliveries.upstreams import Refusal, Upstream
 from deliveries.work import Work
 
 

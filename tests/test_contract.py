@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read, read_document
 from deliveries.masking import conceal
-from deliveries.profiles import ANCESTOR, DNS_CORE, SPEC
+from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, SPEC
 
 LEAST = {"notification_id": "n1", "user_id": "u1", "title": "Hi"}
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import TokenDied
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
+from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.outcomes import TryAgain
-from deliveries.upstreams import Refusal, Upstream
 from providers.breaker import Breaker
 from providers.http import HttpClient
 from pushproject.environment import Environment

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from deliveries.markup import text_of
+from deliveries.neighbours.markup import text_of
 
 
 @pytest.mark.parametrize(

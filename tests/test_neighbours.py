@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from deliveries.contract import read_document
-from deliveries.foreign_json import MAX_DEPTH
 from deliveries.models import Status
+from deliveries.neighbours.foreign_json import MAX_DEPTH
+from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
+from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, _redirect
 from deliveries.outcomes import Ended, TryAgain
-from deliveries.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer, payload_data
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
-from deliveries.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, _redirect
 from deliveries.work import Work
 from providers.base import PushMessage
 from providers.breaker import Breaker

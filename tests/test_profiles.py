@@ -7,7 +7,7 @@ from django.conf import settings as django_settings
 
 from deliveries.checks import reports_name_their_notification
 from deliveries.models import ENDS, Status
-from deliveries.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC, filled, in_force
+from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC, filled, in_force
 from pushproject.environment import Environment
 
 

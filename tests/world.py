@@ -23,7 +23,7 @@ from deliveries.contract import read_document
 from deliveries.engine import Engine
 from deliveries.ledger import Accept
 from deliveries.ledger.connection import conninfo
-from deliveries.profiles import SPEC
+from deliveries.neighbours.profiles import SPEC
 from pushproject.provider import provider
 from tests.rabbit import RabbitNode
 

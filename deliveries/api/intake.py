@@ -17,7 +17,7 @@ from deliveries.api.repeats import Known, known
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read_document, written
 from deliveries.ledger import Accept, direct
 from deliveries.models import Status
-from deliveries.profiles import in_force
+from deliveries.neighbours.profiles import in_force
 
 logger = logging.getLogger(__name__)
 

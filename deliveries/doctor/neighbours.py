@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from deliveries.doctor.findings import Finding, failed, ok, warning
 from deliveries.doctor.reaching import Unreached, reach, without_secrets
 from deliveries.models import Status
-from deliveries.profiles import Report, filled, in_force
-from deliveries.upstreams import headers_of
+from deliveries.neighbours.profiles import Report, filled, in_force
+from deliveries.neighbours.upstreams import headers_of
 
 #: A user and a template that nobody has.
 MADE_UP = "doctor-check"

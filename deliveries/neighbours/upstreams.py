@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 import orjson
 from pydantic import SecretStr
 
-from deliveries.foreign_json import is_too_deep
+from deliveries.neighbours.foreign_json import is_too_deep
 from deliveries.outcomes import TryAgain
 from deliveries.retries import LONGEST_WAIT
 from providers.breaker import Breaker, BreakerOpen, Ticket
