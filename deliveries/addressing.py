@@ -13,13 +13,17 @@ def address(
 ) -> tuple[list[Delivery], list[Delivery]]:
     """Adds a delivery for each new device. Returns those to send now, and those whose device the user no longer has.
 
-    Of a notification that is sent again, a delivery that was not asked for, because it arrived, is in neither.
+    Of a notification that is sent again, a delivery that was not asked for, because it arrived, is in neither. Where
+    one arrived, a token that is new may be that very phone's, after a change: then none is added.
     """
     known = {delivery.device_token: delivery for delivery in work.deliveries}
     waiting = [delivery for delivery in work.deliveries if delivery.status == Status.PENDING]
+    arrived = any(delivery.accepted and delivery.status != Status.PENDING for delivery in work.deliveries)
     due: list[Delivery] = []
     for device in devices:
         delivery = known.get(device.token)
+        if delivery is None and arrived:
+            continue
         if delivery is None:
             delivery = _new(work, device)
             work.deliveries.append(delivery)

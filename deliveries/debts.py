@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from deliveries.ledger import Writer
-from deliveries.ledger.mail import Owed, PaidReport
+from deliveries.ledger.mail import FEW, Owed, PaidReport
 from deliveries.neighbours.upstreams import Refusal
 from deliveries.outcomes import TryAgain
 from deliveries.retries import Backoff
@@ -28,10 +28,14 @@ class Debts:
         self._backoff = backoff
 
     async def pay(self) -> None:
-        """Tells of the rows that are due now, a few at a time."""
-        [rows] = await self._writer.write(self._owed())
-        if rows:
-            await self._writer.write(*await asyncio.gather(*map(self._pay, rows)))
+        """Tells of the rows that are due now, a few at a time, until all are or one could not be told."""
+        while True:
+            [rows] = await self._writer.write(self._owed())
+            paid = await asyncio.gather(*map(self._pay, rows))
+            if paid:
+                await self._writer.write(*paid)
+            if len(rows) < FEW or any(one.wait is not None for one in paid):
+                return
 
     async def _pay(self, row: Row) -> PaidReport:
         try:

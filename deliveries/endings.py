@@ -7,12 +7,19 @@ from deliveries.models import Status
 from deliveries.outcomes import Ended, TryAgain
 from deliveries.work import Delivery, Work
 
+DEVICE_GONE = "device_gone"
+
 
 def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
-    """How a notification ended, by its deliveries: status, error code and reason. Sent when any of them is."""
+    """How a notification ended, by its deliveries: status, error code and reason. Sent when any of them is.
+
+    Else the latest attempt tells, and of that the devices that the user still has.
+    """
     if any(d.accepted for d in deliveries):
         return Status.SENT, "", ""
-    worst = next((d for d in deliveries if d.exhausted), deliveries[0])
+    current = [d for d in deliveries if d.is_current] or deliveries
+    telling = [d for d in current if d.error_code != DEVICE_GONE] or current
+    worst = next((d for d in telling if d.exhausted), telling[0])
     if worst.exhausted:
         return worst.status, "exhausted", given_up(worst.attempts, worst.error_message)
     return worst.status, worst.error_code, worst.error_message
@@ -41,7 +48,7 @@ def device_gone(work: Work, deliveries: list[Delivery]) -> Abandon | None:
     """Ends deliveries to devices that the user service no longer lists; None where there are none."""
     if not deliveries:
         return None
-    code, reason = "device_gone", "The user service no longer lists this device."
+    code, reason = DEVICE_GONE, "The user service no longer lists this device."
     for delivery in deliveries:
         delivery.status, delivery.error_code, delivery.error_message = Status.FAILED, code, reason
     ids = [delivery.id for delivery in deliveries if delivery.id is not None]

@@ -89,7 +89,7 @@ def resend(targets: Sequence[Target], who: Who, *, force: bool = False) -> list[
 
 def cancel(notification_ids: Sequence[str], who: Who) -> list[Outcome]:
     """Ends them before their next send; one outcome for each, in order. Raises django.db.Error."""
-    codes = direct.write([Cancel(id, who) for id in notification_ids])
+    codes = [code for id in notification_ids for code in direct.write([Cancel(id, who)])]
     _wake([id for id, code in zip(notification_ids, codes, strict=True) if code == "cancelling"])
     return [Outcome.of(id, code) for id, code in zip(notification_ids, codes, strict=True)]
 

@@ -197,9 +197,11 @@ class Pipeline:
         if status == Status.FAILED and code == "exhausted":
             changes = [*changes, dead_letter(work, reason)]
         settle = Settle(work.id, work.fence, status, work.attempts, code, reason, wait)
-        *_, settled = await self._writer.write(*changes, settle)
-        if not settled:
+        *_, cancel_reason = await self._writer.write(*changes, settle)
+        if cancel_reason is None:
             raise LostOwnership
+        if cancel_reason:
+            status, code, reason = Status.CANCELLED, "cancelled", cancel_reason
         work.status, work.error_code, work.error_message = status, code, reason
         work.ended_at = datetime.now(UTC) if wait is None else None
         logger.log(

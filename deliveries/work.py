@@ -31,6 +31,7 @@ class Delivery:
     error_message: str = ""
     send_token: int = 0
     exhausted: bool = False  # its attempts are used up
+    is_current: bool = True  # part of this attempt of the notification: an operator may have had others sent again
     sent_before: bool = False  # accepted before somebody had it sent again
 
     @property
@@ -77,7 +78,11 @@ class Work:
     @property
     def unfinished(self) -> bool:
         """Whether there is still something to send, or it is not known yet."""
-        return not self.deliveries or any(delivery.status == Status.PENDING for delivery in self.deliveries)
+        return (
+            not self.deliveries
+            or self.resolve_again
+            or any(delivery.status == Status.PENDING for delivery in self.deliveries)
+        )
 
     @property
     def time_left(self) -> float:

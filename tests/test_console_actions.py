@@ -331,7 +331,7 @@ def test_what_waits_is_cancelled_and_says_so(admin_client):
     page = asked(admin_client, row, "cancel")
     shown = text(confirm(admin_client, page, Notification, "cancel", reason="sent in error"))
     assert "1 will not be sent any more." in shown
-    assert "Nothing more of it is sent, and it is about to end. Cancelled by user admin: sent in error" in shown
+    assert "Nothing more of it is sent, and it is about to end. Cancelled: sent in error" in shown
 
 
 def test_a_dead_letter_that_can_be_read_by_now_is_redriven_once(admin_client):

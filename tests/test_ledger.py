@@ -290,7 +290,7 @@ def test_a_late_answer_of_a_lost_owner_changes_nothing(one, other):
     [work] = other.orphans()
     one.write(Landed(sent.id, sent.send_token, Status.SENT, "late"))
     [settled] = one.write(Settle("n1", 1, Status.SENT, 0))
-    assert settled is False
+    assert settled is None
     one.write(Reported("n1", 1))
     one.write(Abandon("n1", 1, Status.EXPIRED, "expired", ""))
     assert query("SELECT status, provider_message_id FROM push_deliveries") == [("pending", "")]
@@ -316,8 +316,8 @@ def test_a_lost_owner_starts_no_sends(one, other):
 
 def test_an_end_is_an_end(one):
     one.accept("n1")
-    assert one.write(Settle("n1", 1, Status.FAILED, 0, "X", "why")) == [True]
-    assert one.write(Settle("n1", 1, Status.SENT, 0)) == [False]
+    assert one.write(Settle("n1", 1, Status.FAILED, 0, "X", "why")) == [""]
+    assert one.write(Settle("n1", 1, Status.SENT, 0)) == [None]
     assert one.start("n1", 1) == []
     assert query("SELECT status FROM notifications") == [("failed",)]
 
@@ -374,7 +374,7 @@ def test_a_dead_letter_of_a_notification_that_was_lost_is_not_kept(one, other):
     one.die()
     other.orphans()
     letter = DeadLettered(b"{}", "exhausted", ["why"], "n1", fence=1)
-    assert one.write(letter, Settle("n1", 1, Status.FAILED, 3, "exhausted", "why")) == [None, False]
+    assert one.write(letter, Settle("n1", 1, Status.FAILED, 3, "exhausted", "why")) == [None, None]
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]
 
 

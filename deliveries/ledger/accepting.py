@@ -158,5 +158,7 @@ WHERE %(fence)s::int IS NULL OR EXISTS (
     SELECT FROM notifications
     WHERE notification_id = %(notification_id)s::text AND fence = %(fence)s AND status = 'failed')
 ON CONFLICT (body_hash) DO UPDATE SET
-    count = dead_letters.count + 1, last_seen_at = now(), state = 'open', reasons = excluded.reasons
+    count = dead_letters.count + 1, last_seen_at = now(), state = 'open', reasons = excluded.reasons,
+    copy_due_at = CASE WHEN dead_letters.state = 'open' THEN dead_letters.copy_due_at
+                       ELSE coalesce(dead_letters.copy_due_at, excluded.copy_due_at) END
 """

@@ -66,10 +66,12 @@ FROM notifications WHERE notification_id = ANY(%(ids)s)
 """
 
 LOAD_DELIVERIES = """
-SELECT id, notification_id, user_id, device_token, platform, title, body, provider, status, attempts, error_code,
-       error_message, exhausted, forced_resends > 0 AS sent_before,
-       coalesce(extract(epoch FROM next_attempt_at - now()), 0)::float8 AS due_in, data
-FROM push_deliveries WHERE notification_id = ANY(%(ids)s) ORDER BY id
+SELECT d.id, d.notification_id, d.user_id, d.device_token, d.platform, d.title, d.body, d.provider, d.status,
+       d.attempts, d.error_code, d.error_message, d.exhausted, d.forced_resends > 0 AS sent_before,
+       n.resent_at IS NULL OR d.updated_at >= n.resent_at AS is_current,
+       coalesce(extract(epoch FROM d.next_attempt_at - now()), 0)::float8 AS due_in, d.data
+FROM push_deliveries d JOIN notifications n USING (notification_id)
+WHERE notification_id = ANY(%(ids)s) ORDER BY d.id
 """
 
 

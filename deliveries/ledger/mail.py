@@ -58,10 +58,12 @@ class OwedCopies(Owed):
     columns = ("id", "notification_id", "code", "reasons", "body")
 
 
+# A debt that was forgiven while it was being paid, because the dead letter was redriven, stays forgiven.
 PAY_REPORT = """
 UPDATE dead_letters
 SET reported_at = CASE WHEN %(error)s = '' THEN now() END, report_error = %(error)s,
-    report_attempts = report_attempts + 1, report_due_at = now() + make_interval(secs => %(wait)s::float8)
+    report_attempts = report_attempts + 1,
+    report_due_at = CASE WHEN report_due_at IS NOT NULL THEN now() + make_interval(secs => %(wait)s::float8) END
 WHERE id = %(id)s
 """
 
@@ -79,7 +81,7 @@ class PaidReport:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[PaidReport], hand: Hand) -> list[None]:
-        cursor.executemany(cls.statement, [{"id": c.id, "error": c.error, "wait": c.wait} for c in changes])
+        cursor.executemany(cls.statement, [{"id": c.id, "error": c.error, "wait": c.wait} for c in _in_order(changes)])
         return [None] * len(changes)
 
 
@@ -97,5 +99,10 @@ class PaidCopy:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[PaidCopy], hand: Hand) -> list[None]:
-        cursor.executemany(PAY_COPY, [{"id": c.id, "wait": c.wait} for c in changes])
+        cursor.executemany(PAY_COPY, [{"id": c.id, "wait": c.wait} for c in _in_order(changes)])
         return [None] * len(changes)
+
+
+def _in_order(changes: Sequence[Any]) -> list[Any]:
+    """By their ids, as who redrives locks them: two that wait for each other would be a deadlock."""
+    return sorted(changes, key=lambda change: change.id)

@@ -11,16 +11,21 @@ from psycopg import Cursor
 from deliveries.ledger.change import Hand, rows, token
 from deliveries.models import Status
 
+#: Somebody cancelled it while its last attempt failed: it is no dead letter, which a redrive would send.
+LATE = "i.error_code = 'exhausted' AND n.cancel_reason <> ''"
+
 # Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time,
 # and is none at all where somebody has cancelled it meanwhile.
 # A re-run after a lost answer finds what it has itself written: the state, still at its own fence.
-SETTLE = """
+SETTLE = f"""
 WITH input AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS i(
         notification_id text, fence int, status text, error_code text, error_message text, attempts int, wait float8)
 ), settled AS (
 UPDATE notifications n
-SET status = i.status, error_code = i.error_code, error_message = i.error_message, attempts = i.attempts,
+SET status = CASE WHEN {LATE} THEN 'cancelled' ELSE i.status END,
+    error_code = CASE WHEN {LATE} THEN 'cancelled' ELSE i.error_code END,
+    error_message = CASE WHEN {LATE} THEN n.cancel_reason ELSE i.error_message END, attempts = i.attempts,
     updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
     next_attempt_at = CASE WHEN i.wait IS NOT NULL
                            THEN CASE WHEN n.cancel_reason = ''
@@ -30,11 +35,11 @@ SET status = i.status, error_code = i.error_code, error_message = i.error_messag
 FROM input i
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s
   AND n.status IN ('pending', 'sending')
-RETURNING n.notification_id
+RETURNING n.notification_id, CASE WHEN n.status = 'cancelled' THEN n.cancel_reason ELSE '' END
 )
-SELECT notification_id FROM settled
+SELECT * FROM settled
 UNION
-SELECT n.notification_id FROM notifications n JOIN input i USING (notification_id, fence, status)
+SELECT n.notification_id, '' FROM notifications n JOIN input i USING (notification_id, fence, status)
 WHERE n.worker_id = %(worker)s OR i.wait IS NOT NULL AND n.worker_id IS NULL
 """
 
@@ -43,7 +48,7 @@ WHERE n.worker_id = %(worker)s OR i.wait IS NOT NULL AND n.worker_id IS NULL
 class Settle:
     """Ends a notification (`wait` None: it stays with its worker until reported) or puts it down for `wait` seconds.
 
-    Results in True, or False where the notification is no longer this worker's.
+    Results in "", or in the reason of a cancel that ended it instead, or in None where it is no longer this worker's.
     """
 
     rank: ClassVar[int] = 5
@@ -57,10 +62,10 @@ class Settle:
     wait: float | None = None
 
     @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[Settle], hand: Hand) -> list[bool]:
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[Settle], hand: Hand) -> list[str | None]:
         cursor.execute(SETTLE, rows(changes) | hand.parameters())
-        settled = {row[0] for row in cursor.fetchall()}
-        return [change.notification_id in settled for change in changes]
+        settled: dict[str, str] = dict(cursor.fetchall())
+        return [settled.get(change.notification_id) for change in changes]
 
 
 REPORT = """

@@ -106,14 +106,6 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(('state', 'open')), fields=['code', 'id'], name='dead_letters_open'),
         ),
         migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(condition=models.Q(('error_code', ''), _negated=True), fields=['error_code', '-created_at'], name='notifications_troubled'),
-        ),
-        migrations.AddIndex(
-            model_name='pushdelivery',
-            index=models.Index(condition=models.Q(('error_code', ''), _negated=True), fields=['error_code', '-id'], name='deliveries_troubled'),
-        ),
-        migrations.AddIndex(
             model_name='auditentry',
             index=models.Index(fields=['-at'], name='audit_newest'),
         ),
