@@ -21,6 +21,9 @@ TELLING_PAIR = re.compile(
     re.IGNORECASE,
 )
 
+#: And where nothing is in quotes: `api_key=…`, `Authorization: Bearer …`. A short word after a colon is a sentence.
+PAIR = re.compile(r"(?<![\w-])([\w-]{1,80})(\s?[=:]\s?)(?:bearer\s|key=)?[^\s,;\"'{}]{8,}", re.IGNORECASE)
+
 #: A run as long as this is no word of any language: registrations have 140 characters and more.
 TOKEN_LIKE = re.compile(r"[\w:.-]{80,}", re.ASCII)
 
@@ -50,6 +53,7 @@ def conceal(document: Any) -> Any:
 def conceal_text(text: str) -> str:
     """Text with whatever looks like a device token, or is called a secret, masked."""
     text = TELLING_PAIR.sub(rf'\1"{HIDDEN}"', text)
+    text = PAIR.sub(lambda pair: f"{pair[1]}{pair[2]}{HIDDEN}" if TELLING_NAME.search(pair[1]) else pair[0], text)
     return TOKEN_LIKE.sub(lambda found: mask(found.group()), text)
 
 

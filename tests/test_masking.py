@@ -56,6 +56,8 @@ def test_everything_else_stays_as_it_is():
         '{"push_tokens": ["short-secret", "short-secret',
         '{"a": "x", "api_key" : "short-secret',
         f"token={TOKEN}",
+        "api_key=short-secret was wrong",
+        "Authorization: Bearer short-secret",
     ],
 )
 def test_text_that_is_no_json_is_masked_too(text):
