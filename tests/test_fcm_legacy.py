@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,22 @@ from providers.errors import (
 )
 from providers.fcm_legacy import FcmLegacy, build, encode
 from providers.fcm_legacy_verdict import TABLE, read, verdict
-from providers.http import Answer, HttpClient
+from providers.http import Answer
 from pushproject.environment import Environment
 from pushproject.provider import provider as provider_of
 from tests.peer import Behaviour, Peer, always, in_loop, peer
-from tests.provider_conformance import DEVICE, Canned, ProviderConformance, a_message
+from tests.provider_conformance import (
+    DEVICE,
+    HTML,
+    SANDBOX_STATES,
+    Canned,
+    ProviderConformance,
+    Verdict,
+    a_message,
+    failure,
+    idle,
+    opened,
+)
 from tests.sandbox_process import Sandbox, running
 from tests.world import all_ended, check_invariants, eventually, message, query
 
@@ -38,7 +49,6 @@ SANDBOX_KEY = "AAAASandbox:APA91bTheServerKeyOfTheSandboxWhichIsNoSecret"
 RECEIPT = "0:1500415314455276%31bd1c9631bd1c96"
 GOOGLE = "https://fcm.googleapis.com/fcm/send"
 DEPRECATED = {"error": "Deprecated endpoint, see https://firebase.google.com/docs/cloud-messaging/migrate-v1"}
-HTML = b"<!DOCTYPE html><html><title>Error</title></html>"
 
 
 def answered(**result: Any) -> dict[str, Any]:
@@ -75,19 +85,9 @@ class TestTroubleToldInA200Conforms(TestFcmLegacyConforms):
 @asynccontextmanager
 async def a_provider(sends: Behaviour, **options: Any) -> AsyncIterator[tuple[FcmLegacy, Peer]]:
     async with peer(sends) as there:
-        http = HttpClient()
-        provider = build(http, **{"server_key": KEY, "api_url": f"{there.url}/fcm/send", **options})
-        try:
+        usual = {"server_key": KEY, "api_url": f"{there.url}/fcm/send"}
+        async with opened(build, **{**usual, **options}) as provider:
             yield provider, there
-        finally:
-            await provider.close()
-            await http.close()
-
-
-async def failure(provider: FcmLegacy, **changes: Any) -> ProviderError:
-    with pytest.raises(ProviderError) as caught:
-        await provider.send(a_message(**changes))
-    return caught.value
 
 
 # --- the request ---------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ async def test_a_canonical_id_beside_the_receipt_changes_nothing() -> None:
         assert (await provider.send(a_message())).provider_message_id == RECEIPT
 
 
-VERDICTS: list[tuple[str, int, Any, type[ProviderError], str]] = [
+VERDICTS: list[Verdict] = [
     ("gone", 200, answered(error="NotRegistered"), DeadToken, "UNREGISTERED"),
     ("no token at all", 200, answered(error="InvalidRegistration"), DeadToken, "INVALID_ARGUMENT"),
     ("a token is missing", 200, answered(error="MissingRegistration"), Rejected, "INVALID_ARGUMENT"),
@@ -243,11 +243,7 @@ async def test_an_answer_means(http: int, body: Any, kind: type[ProviderError], 
 
 
 def test_every_row_of_the_table_is_needed() -> None:
-    used = set()
-    for _, http, body, _, _ in VERDICTS:
-        reply = read(Answer(http, {}, body if isinstance(body, bytes) else json.dumps(body).encode()))
-        used.add(next(number for number, row in enumerate(TABLE) if row.fits(reply)))
-    assert used == set(range(len(TABLE)))
+    assert not idle(VERDICTS, TABLE, read)
 
 
 @pytest.mark.parametrize("http", [200, 503])
@@ -361,15 +357,8 @@ def google(world_of_legacy: Sandbox) -> Sandbox:
     return world_of_legacy
 
 
-@asynccontextmanager
-async def through(sandbox: Sandbox) -> AsyncIterator[FcmLegacy]:
-    http = HttpClient()
-    provider = build(http, server_key=SANDBOX_KEY, api_url=f"{sandbox.url}/fcm/send")
-    try:
-        yield provider
-    finally:
-        await provider.close()
-        await http.close()
+def through(sandbox: Sandbox) -> AbstractAsyncContextManager[FcmLegacy]:
+    return opened(build, server_key=SANDBOX_KEY, api_url=f"{sandbox.url}/fcm/send")
 
 
 def test_the_index_page_shows_the_key(google: Sandbox) -> None:
@@ -396,18 +385,7 @@ async def test_the_sandbox_takes_all_that_we_can_say_and_counts_repeats(google: 
     assert (book["repeats"], book["untagged"]) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("state", "kind", "code"),
-    [
-        ("dead", DeadToken, "UNREGISTERED"),
-        ("apns410", DeadToken, "UNREGISTERED"),
-        ("malformed", DeadToken, "INVALID_ARGUMENT"),
-        ("mismatch", Rejected, "SENDER_ID_MISMATCH"),
-        ("apnsauth", Rejected, "THIRD_PARTY_AUTH_ERROR"),
-        ("quota", Throttled, "QUOTA_EXCEEDED"),
-        ("unavailable", ServerTrouble, "UNAVAILABLE"),
-    ],
-)
+@pytest.mark.parametrize(("state", "kind", "code"), [*SANDBOX_STATES, ("apns410", DeadToken, "UNREGISTERED")])
 @in_loop
 async def test_the_sandbox_says_what_fcm_said(
     google: Sandbox, state: str, kind: type[ProviderError], code: str
