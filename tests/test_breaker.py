@@ -6,28 +6,18 @@ import asyncio
 import inspect
 import logging
 from importlib.metadata import version
-from types import SimpleNamespace
 
 import pybreaker
 import pytest
 
 import providers.breaker
 from providers.breaker import Breaker, BreakerOpen, Ticket
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.clocks import Clock, clock_of
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(providers.breaker, "time", SimpleNamespace(monotonic=clock.monotonic))
-    return clock
+    return clock_of(providers.breaker, monkeypatch)
 
 
 @pytest.fixture
