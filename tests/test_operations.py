@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connections
@@ -159,19 +160,26 @@ def test_a_page_that_is_out_of_date_changes_nothing(engine, sandbox):
     assert code(operations.resend([Target("n1", seen=1)], ADA)) == "resent"
 
 
+def an_hour_passes() -> None:
+    """As soon as the one notification waits for its next attempt."""
+    waits = "SELECT 1 FROM notifications WHERE worker_id IS NULL AND next_attempt_at > now() + interval '5 s'"
+    eventually(lambda: query(waits), what="a notification that waits")
+    columns = ("created_at", "resent_at", "expires_at", "next_attempt_at")
+    query("UPDATE notifications SET " + ", ".join(f"{name} = {name} - interval '1 h'" for name in columns))
+
+
 def test_a_resend_gets_the_time_it_had_at_first_and_all_its_attempts(engine, sandbox):
     running = engine()
-    settled(running, message("n1", "unavailable-1", ttl=5))
-    assert row("n1", "status") == "expired"
-    query("UPDATE notifications SET created_at = created_at - interval '1 h', expires_at = expires_at - interval '1 h'")
-    assert code(operations.resend([Target("n1")], ADA)) == "resent"
-    [[left]] = query("SELECT extract(epoch FROM expires_at - now())::int FROM notifications")
-    assert 3 <= left <= 6
-    eventually(all_ended)
-    query("UPDATE notifications SET resent_at = resent_at - interval '1 h', expires_at = expires_at - interval '1 h'")
-    operations.resend([Target("n1")], ADA)
-    [[left]] = query("SELECT extract(epoch FROM expires_at - now())::int FROM notifications")
-    assert 3 <= left <= 6, "it does not grow with every resend"
+    running.accept(message("n1", "unavailable-1", ttl=60))
+    for times in range(2):
+        an_hour_passes()
+        eventually(all_ended)
+        assert row("n1", "status", "resends") == ("expired", times)
+        assert counted("push_deliveries", "attempts") == {1: 1}
+        assert code(operations.resend([Target("n1")], ADA)) == "resent"
+        lifetime = row("n1", "expires_at - resent_at")
+        assert timedelta(seconds=50) < lifetime < timedelta(seconds=70), "it does not grow with every resend"
+    an_hour_passes()
     eventually(all_ended)
     check_invariants(sandbox)
 
