@@ -59,7 +59,7 @@ class FcmLegacy:
         return receipt
 
     def health(self) -> dict[str, Any]:
-        """`ok`, the breaker, and what is wrong with the server key, as the last answer that tells has it."""
+        """`ok`, the breaker, and what is wrong with the server key, as far as the last answers tell."""
         return {
             "ok": self._trouble is None and self.breaker.state == "closed",
             "breaker": self.breaker.snapshot(),
