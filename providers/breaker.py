@@ -37,7 +37,7 @@ class BreakerOpen(Exception):
 class Ticket:
     """The right to make one call, whose outcome is to be reported once; later reports are ignored.
 
-    As a context manager it gives its place back when no outcome was reported.
+    As a context manager it gives its place back when no outcome was reported: a 4xx, a 429, a cancelled call.
     """
 
     __slots__ = ("_breaker", "_used", "era")
@@ -55,10 +55,6 @@ class Ticket:
         """The peer is in trouble: a timeout, a network fault or a 5xx."""
         with suppress(_Failure):
             self._report(_fail)
-
-    def dismiss(self) -> None:
-        """Counts as nothing: a 4xx, a 429, a cancelled call."""
-        self._report(None)
 
     def _report(self, outcome: Callable[[], None] | None) -> None:
         if not self._used:

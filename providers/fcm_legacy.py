@@ -10,7 +10,7 @@ from typing import Any
 
 from providers.base import PushMessage, SendReceipt
 from providers.breaker import Breaker
-from providers.errors import CredentialTrouble, DeadToken
+from providers.errors import CredentialTrouble, DeadToken, Rejected, Throttled
 from providers.fcm_exchange import Exchange
 from providers.fcm_legacy_verdict import first_result, verdict
 from providers.fcm_payload import action_of, data_of, lifetime, notification_of, written
@@ -46,20 +46,20 @@ class FcmLegacy:
     async def send(self, message: PushMessage) -> SendReceipt:
         """Returns a SendReceipt; raises ProviderError."""
         body = encode(message)
-        if not (self._authorization.isascii() and self._authorization.isprintable()):
-            advice = "FCM_SERVER_KEY has characters that no key has. Copy it again, as one line."
-            self._trouble = CredentialTrouble("server_key_malformed", advice, retry_after=60.0)
-            raise self._trouble
         try:
             receipt = await self._exchange.post(self._api_url, self._authorization, body)
         except CredentialTrouble as trouble:
             self._trouble = trouble
             raise
+        except (DeadToken, Rejected, Throttled) as refusal:
+            if refusal.http_status in range(200, 300):  # a word about the token or the push: the key let us in
+                self._trouble = None
+            raise
         self._trouble = None
         return receipt
 
     def health(self) -> dict[str, Any]:
-        """`ok`, the breaker, and what is wrong with the server key, as the last send found it."""
+        """`ok`, the breaker, and what is wrong with the server key, as far as the last answers tell."""
         return {
             "ok": self._trouble is None and self.breaker.state == "closed",
             "breaker": self.breaker.snapshot(),
@@ -88,15 +88,20 @@ def encode(message: PushMessage) -> bytes:
         "time_to_live": lifetime(message),
         "notification": notification,
     }
+    if message.image:
+        document["mutable_content"] = True  # without it Apple does not wake the part of the app that fetches images
     if data:
         document["data"] = data
     return written(document, message, data)
 
 
 def _receipt(answer: Answer) -> SendReceipt:
-    """Returns a SendReceipt; raises ProviderError. A canonical `registration_id` beside the receipt changes nothing."""
+    """Returns a SendReceipt; raises ProviderError. A canonical `registration_id` beside the receipt changes nothing.
+
+    Google's `message_id` is a text; servers of others number theirs.
+    """
     if answer.status == 200:
         name = first_result(answer).get("message_id")
-        if isinstance(name, str) and name:
-            return SendReceipt(name, 200)
+        if type(name) in (int, str) and name != "":  # True is an int to `isinstance`, and no receipt
+            return SendReceipt(str(name), 200)
     raise verdict(answer)

@@ -50,6 +50,8 @@ TABLE = (
     Row(0, "InvalidParameters", Rejected, "FCM refused a field of the push. " + _MEND, word="INVALID_ARGUMENT"),
     Row(0, "DeviceMessageRateExceeded", DEVICE_QUOTA,
         "Too many pushes to this device; FCM asks to wait.", word="QUOTA_EXCEEDED"),
+    Row(0, "TopicsMessageRateExceeded", DEVICE_QUOTA,
+        "Too many pushes to this topic; FCM asks to wait.", word="QUOTA_EXCEEDED"),
     Row(0, "InvalidApnsCredential", Rejected,
         "Apple refused the app's own key. Upload a valid one: Firebase console > Project settings > Cloud Messaging.",
         word="THIRD_PARTY_AUTH_ERROR"),

@@ -102,6 +102,12 @@ def _header(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _server_key(value: SecretStr | None) -> SecretStr | None:
+    if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError("has characters that no key has. Copy it again: one line of ASCII without spaces")
+    return value
+
+
 def path_holding(known: str, *, always: bool = False) -> AfterValidator:
     """A path at a neighbour, in which `{known}` stands for an id."""
 
@@ -151,3 +157,4 @@ AmqpUrl = Annotated[Secret, _secret_url("amqp", "amqps"), AfterValidator(_readab
 UserCall = Annotated[str, AfterValidator(_call)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 AuthHeader = Annotated[Secret, AfterValidator(_header)]
+ServerKey = Annotated[Secret, AfterValidator(_server_key)]

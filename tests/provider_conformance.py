@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,14 +22,31 @@ from providers.errors import (
     ProviderError,
     Rejected,
     RetryLater,
+    ServerTrouble,
     Throttled,
     UnknownOutcome,
 )
-from providers.http import HttpClient
+from providers.fcm_verdict import Reply, Row
+from providers.http import Answer, HttpClient
 from providers.registry import build
 from tests.peer import Behaviour, Peer, Seen, Wire, always, closed_port, in_loop, peer
 
 DEVICE = "dGVzdC1kZXZpY2U:APA91bSecretDeviceTokenThatNobodyMayRead"
+HTML = b"<!DOCTYPE html><html><title>Error</title></html>"
+
+#: A state of a device in the sandbox, and what every one of FCM's wire formats makes of it.
+SANDBOX_STATES: list[tuple[str, type[ProviderError], str]] = [
+    ("dead", DeadToken, "UNREGISTERED"),
+    ("malformed", DeadToken, "INVALID_ARGUMENT"),
+    ("mismatch", Rejected, "SENDER_ID_MISMATCH"),
+    ("apnsauth", Rejected, "THIRD_PARTY_AUTH_ERROR"),
+    ("quota", Throttled, "QUOTA_EXCEEDED"),
+    ("unavailable", ServerTrouble, "UNAVAILABLE"),
+]
+
+#: (what it is about, HTTP status, body, the error that it means, its code).
+Verdict = tuple[str, int, Any, type[ProviderError], str]
+Sender = TypeVar("Sender", bound=Provider)
 
 
 @dataclass(frozen=True)
@@ -58,14 +76,41 @@ class Setting:
 
     async def error(self) -> ProviderError:
         """What a send raises."""
-        with pytest.raises(ProviderError) as caught:
-            await self.provider.send(a_message())
-        return caught.value
+        return await failure(self.provider)
 
 
 def a_message(**changes: Any) -> PushMessage:
     usual = {"notification_id": "n-1", "device_token": DEVICE, "title": "Hello", "body": "You", "ttl": 60}
     return PushMessage(**{**usual, **changes})
+
+
+@asynccontextmanager
+async def opened(build: Callable[..., Sender], **options: Any) -> AsyncIterator[Sender]:
+    """A provider as `build` makes it of an HTTP client and the options; both are closed in the end."""
+    http = HttpClient()
+    provider = build(http, **options)
+    try:
+        yield provider
+    finally:
+        await provider.close()
+        await http.close()
+
+
+async def failure(provider: Provider, **changes: Any) -> ProviderError:
+    """What sending a message raises."""
+    with pytest.raises(ProviderError) as caught:
+        await provider.send(a_message(**changes))
+    return caught.value
+
+
+def idle(verdicts: Sequence[Verdict], table: Sequence[Row], read: Callable[[Answer], Reply]) -> list[Row]:
+    """The rows of a table of verdicts that decide none of the cases."""
+    bodies = (
+        (http, body if isinstance(body, bytes) else json.dumps(body).encode()) for _, http, body, _, _ in verdicts
+    )
+    replies = [read(Answer(http, {}, body)) for http, body in bodies]
+    at_work = {id(next(row for row in table if row.fits(reply))) for reply in replies}
+    return [row for row in table if id(row) not in at_work]
 
 
 class ProviderConformance:
@@ -106,13 +151,8 @@ class ProviderConformance:
             options = {**self.options(there.url, directory), **more}
             if endpoint:
                 options = self.at_endpoint(options, endpoint)
-            http = HttpClient()
-            provider = build(self.name, http, options)
-            try:
+            async with opened(partial(build, self.name), options=options) as provider:
                 yield Setting(provider, there, self)
-            finally:
-                await provider.close()
-                await http.close()
 
     @in_loop
     async def test_it_has_the_shape_of_a_provider(self, tmp_path: Path) -> None:

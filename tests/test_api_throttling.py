@@ -1,11 +1,10 @@
 """How much each key may ask of a process."""
 
-from time import monotonic
-
 import pytest
 
 from deliveries.api import throttling
 from tests.api_client import DELIVERIES, Api, a_key, fault
+from tests.clocks import Clock
 from tests.world import message
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,16 +22,8 @@ def rate(settings):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that a test moves."""
-
-    class Clock:
-        now = monotonic()
-
-        def __call__(self) -> float:
-            return self.now
-
     clock = Clock()
-    monkeypatch.setattr(throttling, "monotonic", clock)
+    monkeypatch.setattr(throttling, "monotonic", clock.monotonic)
     return clock
 
 

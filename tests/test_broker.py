@@ -26,6 +26,7 @@ from deliveries.broker import (
     PushBroker,
     Topology,
     TopologyConflict,
+    intake,
 )
 from deliveries.broker.connection import with_defaults
 from tests.processes import free_port
@@ -359,7 +360,8 @@ def test_an_ack_after_a_reconnect_takes_no_other_message_with_it(rabbitmq, chann
     assert doors.seen.count("A") == 2, "nor is the repeat of A acked by the first"
 
 
-def test_a_refusal_after_a_reconnect_hands_back_nothing_of_the_new_channel(rabbitmq, channel, make_broker):
+def test_a_refusal_after_a_reconnect_hands_back_nothing_of_the_new_channel(rabbitmq, channel, make_broker, monkeypatch):
+    monkeypatch.setattr(intake, "REQUEUE_AFTER", 0.2)
     broker = make_broker(prefetch=1)
     doors = Doors()
     with working(broker, doors, threads=2) as worker:
@@ -370,7 +372,10 @@ def test_a_refusal_after_a_reconnect_hands_back_nothing_of_the_new_channel(rabbi
         until(lambda: doors.seen == ["A", "A"], "A is out again")
         doors.open("A", refuse=True)
         until(lambda: worker.work_queue.unfinished_tasks == 0, "both are done")
-        time.sleep(1.5)  # longer than the pause before a batch is handed back
+        pause_is_over = threading.Event()  # after which a batch is handed back
+        there = consumer.connection
+        there.add_callback_threadsafe(lambda: there.call_later(intake.REQUEUE_AFTER, pause_is_over.set))
+        assert pause_is_over.wait(10), "the consumer is gone"
         assert consumer_of(worker, broker.topology) is consumer
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,23 +13,14 @@ import pytest
 import providers.credentials
 from providers.credentials import Grant, ServiceAccount
 from providers.errors import CredentialTrouble, NotNow, ProviderError
+from tests.clocks import Clock, clock_of
 from tests.google_peer import Google, key_file
 from tests.peer import Seen, Wire, always, closed_port, in_loop, peer, until
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(providers.credentials, "time", SimpleNamespace(monotonic=clock.monotonic))
-    return clock
+    return clock_of(providers.credentials, monkeypatch)
 
 
 @asynccontextmanager

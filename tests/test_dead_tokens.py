@@ -1,7 +1,6 @@
 """Dead tokens: written down, told to the user service once, and owed to it for as long as it does not answer."""
 
 import asyncio
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -98,7 +97,6 @@ def test_without_a_path_nobody_is_told(engine, sandbox):
     running.accept(message("n1", "dead-1"))
     eventually(all_ended)
     assert the_row("report_due_at", "notification_id") == (None, "n1")
-    time.sleep(1.5)
     assert told(sandbox) == []
 
 

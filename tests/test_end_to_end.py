@@ -1,11 +1,11 @@
 """The main job through real RabbitMQ and PostgreSQL, with the worker that operators start."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 
+from deliveries.broker.inspection import look_at
 from tests.world import (
     all_ended,
     check_invariants,
@@ -53,7 +53,8 @@ def test_the_main_job(worker, producer, sandbox, first):
     else:
         running = worker().wait_until_ready()
         eventually(lambda: "Engine started" in running.words())
-        time.sleep(1)  # the consumer declares after the worker says that it is ready
+        there = producer.channel.connection  # the consumer declares after the worker says that it is ready
+        eventually(lambda: look_at(there, "push.queue").consumers, what="a consumer of push.queue")
         declare_as_dns_core(producer.channel)
         publish_mixed(producer)
     eventually(rows(85), what="85 notifications ended and reported")

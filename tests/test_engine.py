@@ -2,7 +2,7 @@
 
 import json
 import random
-import time
+import threading
 
 import psycopg
 import pytest
@@ -47,13 +47,15 @@ def test_a_dead_letter_with_a_hostile_correlation_id_stops_nothing(engine, sandb
 
 def test_a_copy_that_fails_stops_nothing(engine, sandbox):
     running = engine()
+    refused = threading.Event()
 
     def refuse(*_):
+        refused.set()
         raise RuntimeError("RabbitMQ said something new")
 
     running.engine._assembly.dead_letters._publish = refuse
     running.engine.accept([], [DeadLettered(b"{}", "exhausted", ["why"], None, copy_owed=True)])
-    time.sleep(2.5)
+    assert refused.wait(15), "nobody tried to copy it"
     dispatching()
 
 

@@ -163,6 +163,23 @@ def test_a_header_that_cannot_be_sent_is_refused_and_not_shown(monkeypatch, caps
     assert "geh" not in line
 
 
+@pytest.mark.parametrize("key", ["AAAAgeheim:two\nlines", "AAAAgeheim two", " geheim", "schlüsselgeheim", "geheim\x7f"])
+def test_a_server_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch, capsys, key):
+    [line] = refused(monkeypatch, capsys, FCM_SERVER_KEY=key)
+    assert line.startswith("FCM_SERVER_KEY: has characters that no key has. Copy it again")
+    assert "geheim" not in line
+
+
+def test_a_server_key_is_checked_in_a_file_too_and_may_end_with_a_line_there(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("AAAAserver:APA91b_-\n")
+    settings = given(monkeypatch, FCM_SERVER_KEY_FILE=str(file))
+    assert settings.fcm_server_key and settings.fcm_server_key.get_secret_value() == "AAAAserver:APA91b_-"
+    file.write_text("AAAA\nserver")
+    [line] = refused(monkeypatch, capsys, FCM_SERVER_KEY_FILE=str(file))
+    assert line.startswith("FCM_SERVER_KEY: has characters")
+
+
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_header_may_stand_in_a_file(monkeypatch, tmp_path, name):
     (tmp_path / "header").write_text("Authorization: Bearer geheim\n")

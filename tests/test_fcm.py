@@ -7,7 +7,7 @@ import json
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -46,12 +46,22 @@ from tests.google_peer import (
     private_key,
 )
 from tests.peer import Behaviour, Peer, Seen, Wire, always, in_loop, peer
-from tests.provider_conformance import DEVICE, Canned, ProviderConformance, a_message
+from tests.provider_conformance import (
+    DEVICE,
+    HTML,
+    SANDBOX_STATES,
+    Canned,
+    ProviderConformance,
+    Verdict,
+    a_message,
+    failure,
+    idle,
+    opened,
+)
 from tests.sandbox_process import Sandbox, running
 
 UNREGISTERED = error(404, "NOT_FOUND", fcm_error("UNREGISTERED"), text="NotRegistered")
 UNAUTHENTICATED = error(401, "UNAUTHENTICATED", error_info("ACCESS_TOKEN_EXPIRED"))
-HTML = b"<!DOCTYPE html><html><title>Error</title></html>"
 
 
 class TestFcmConforms(ProviderConformance):
@@ -78,24 +88,13 @@ class TestFcmConforms(ProviderConformance):
 @asynccontextmanager
 async def a_provider(google: Google, directory: Path, **options: Any) -> AsyncIterator[tuple[Fcm, Peer]]:
     async with peer(google) as there:
-        http = HttpClient()
         usual = {"credentials_file": key_file(directory, there.url), "endpoint": there.url}
-        provider = build(http, **{**usual, **options})
-        try:
+        async with opened(build, **{**usual, **options}) as provider:
             yield provider, there
-        finally:
-            await provider.close()
-            await http.close()
 
 
 def sends(there: Peer) -> list[Seen]:
     return [seen for seen in there.seen if seen.path != "/token"]
-
-
-async def failure(provider: Fcm, **changes: Any) -> ProviderError:
-    with pytest.raises(ProviderError) as caught:
-        await provider.send(a_message(**changes))
-    return caught.value
 
 
 # --- the request ---------------------------------------------------------------------------------
@@ -122,13 +121,10 @@ async def test_the_project_that_is_set_wins_over_the_files(tmp_path: Path) -> No
 
 @in_loop
 async def test_without_any_project_the_advice_names_the_variable(tmp_path: Path) -> None:
-    google = Google()
-    async with peer(google) as there:
-        http = HttpClient()
-        provider = build(http, credentials_file=key_file(tmp_path, there.url, project_id=None), endpoint=there.url)
-        trouble = await failure(provider)
-        await provider.close()
-        await http.close()
+    async with peer(Google()) as there:
+        file = key_file(tmp_path, there.url, project_id=None)
+        async with opened(build, credentials_file=file, endpoint=there.url) as provider:
+            trouble = await failure(provider)
     assert isinstance(trouble, CredentialTrouble)
     assert "FCM_PROJECT_ID" in trouble.advice
 
@@ -293,7 +289,7 @@ QUOTA = error(429, "RESOURCE_EXHAUSTED", error_info("RATE_LIMIT_EXCEEDED"))
 INVALID = fcm_error("INVALID_ARGUMENT")
 THIRD_PARTY = fcm_error("THIRD_PARTY_AUTH_ERROR"), apns_error(403, "InvalidProviderToken")
 
-VERDICTS: list[tuple[str, int, Any, type[ProviderError], str]] = [
+VERDICTS: list[Verdict] = [
     ("gone", 404, UNREGISTERED, DeadToken, "UNREGISTERED"),
     (
         "gone, says Apple first",
@@ -424,11 +420,7 @@ async def test_an_answer_means(tmp_path: Path, http: int, body: Any, kind: type[
 
 
 def test_every_row_of_the_table_is_needed() -> None:
-    used = set()
-    for _, http, body, _, _ in VERDICTS:
-        reply = read(Answer(http, {}, body if isinstance(body, bytes) else json.dumps(body).encode()))
-        used.add(next(number for number, row in enumerate(TABLE) if row.fits(reply)))
-    assert used == set(range(len(TABLE)))
+    assert not idle(VERDICTS, TABLE, read)
 
 
 def test_the_advice_names_the_fields() -> None:
@@ -562,15 +554,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield sandbox
 
 
-@asynccontextmanager
-async def through(sandbox: Sandbox) -> AsyncIterator[Fcm]:
-    http = HttpClient()
-    provider = build(http, credentials_file=str(sandbox.key_file), endpoint=sandbox.url)
-    try:
-        yield provider
-    finally:
-        await provider.close()
-        await http.close()
+def through(sandbox: Sandbox) -> AbstractAsyncContextManager[Fcm]:
+    return opened(build, credentials_file=str(sandbox.key_file), endpoint=sandbox.url)
 
 
 def to(state: str, **changes: Any) -> PushMessage:
@@ -595,28 +580,16 @@ async def test_the_sandbox_takes_all_that_we_can_say(sandbox: Sandbox) -> None:
     assert booked[0]["data"] == {"a": '{"b":[1]}', "c": "null", "link": "https://shop.example/o"}
 
 
-@pytest.mark.parametrize(
-    ("state", "kind", "code"),
-    [
-        ("dead", DeadToken, "UNREGISTERED"),
-        ("malformed", DeadToken, "INVALID_ARGUMENT"),
-        ("apns410", DeadToken, "INVALID_ARGUMENT"),
-        ("mismatch", Rejected, "SENDER_ID_MISMATCH"),
-        ("apnsauth", Rejected, "THIRD_PARTY_AUTH_ERROR"),
-        ("quota", Throttled, "QUOTA_EXCEEDED"),
-        ("unavailable", ServerTrouble, "UNAVAILABLE"),
-    ],
-)
+@pytest.mark.parametrize(("state", "kind", "code"), [*SANDBOX_STATES, ("apns410", DeadToken, "INVALID_ARGUMENT")])
 @in_loop
 async def test_the_sandbox_says_what_fcm_says(
     sandbox: Sandbox, state: str, kind: type[ProviderError], code: str
 ) -> None:
     sandbox.clear()
     async with through(sandbox) as provider:
-        with pytest.raises(kind) as caught:
-            await provider.send(to(state))
-    assert (type(caught.value), caught.value.code) == (kind, code)
-    assert caught.value.retry_after == (33 if state == "quota" else None)
+        found = await failure(provider, device_token=f"{state}-device")
+    assert (type(found), found.code) == (kind, code)
+    assert found.retry_after == (33 if state == "quota" else None)
     assert sandbox.book()["accepted"] == []
 
 

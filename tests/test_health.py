@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pika
@@ -19,7 +19,7 @@ from deliveries import health
 from deliveries.broker import EmbeddedBroker, PushBroker, Topology
 from deliveries.broker.inspection import asked, look_at
 from deliveries.ledger.asking import ask
-from tests.outages import broker_instead, database_away, unreachable_rabbitmq
+from tests.outages import broker_instead, database_away, unreachable_rabbitmq, way_to
 from tests.world import eventually, message, query
 
 HEALTH = "/api/v1/health"
@@ -75,14 +75,14 @@ def states(told: dict) -> dict[str, str]:
 
 def test_all_is_well(client, consumed):
     work(in_flight=3, fcm="closed", gateway="closed")
-    work(in_flight=4, fcm="closed", gateway="closed", ago=1)
+    work(in_flight=4, fcm="closed", gateway="closed", ago=5)
     answer = client.get(HEALTH)
     assert answer.status_code == 200
     assert answer["Cache-Control"] == "no-store"
     told = answer.json()
     assert told.pop("database").pop("latency_ms") >= 0
-    assert 1 <= told["workers"].pop("oldest_heartbeat_seconds") < 3
-    assert 0 <= told["workers"].pop("last_heard_seconds") < 2
+    last, oldest = (told["workers"].pop(name) for name in ("last_heard_seconds", "oldest_heartbeat_seconds"))
+    assert 0 <= last < 5 <= oldest < 15, "in seconds, wide enough for a busy machine"
     assert told == {
         "status": "ok",
         "rabbitmq": {
@@ -108,18 +108,35 @@ def test_all_is_well(client, consumed):
     }
 
 
-def test_it_is_quick(client, consumed):
-    """A tenth of a second, also when everything has to be asked anew; once more where the machine is busy."""
+def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, django_assert_num_queries):
+    """Counted, for no clock can be trusted on a busy machine: one connection each, three questions and four."""
     work(fcm="closed")
-    client.get(HEALTH)
+    counted: Counter[str] = Counter()
 
-    def quick() -> bool:
-        _forget()
-        begun = time.monotonic()
+    def count(kind: type, name: str) -> None:
+        usual = getattr(kind, name)
+
+        def call(*args, **more):
+            counted[f"{kind.__name__}.{name}"] += 1
+            return usual(*args, **more)
+
+        monkeypatch.setattr(kind, name, call)
+
+    for kind, name in (
+        (psycopg.AsyncConnection, "connect"),
+        (psycopg.AsyncConnection, "execute"),
+        (pika.BlockingConnection, "__init__"),
+        (pika.BlockingConnection, "channel"),
+    ):
+        count(kind, name)
+    with django_assert_num_queries(0):
         assert client.get(HEALTH).json()["status"] == "ok"
-        return time.monotonic() - begun < 0.1
-
-    assert any(quick() for _ in range(3))
+    assert counted == {
+        "AsyncConnection.connect": 1,
+        "AsyncConnection.execute": 1 + 3,  # the first sets how long the others may take
+        "BlockingConnection.__init__": 1,
+        "BlockingConnection.channel": 4,
+    }
 
 
 def test_without_a_living_worker_it_is_degraded(client, consumed):
@@ -360,19 +377,16 @@ def test_a_database_that_falls_silent_is_not_waited_for(postgres):
 
 
 def test_a_rabbitmq_that_falls_silent_is_not_waited_for(rabbitmq):
-    beam = int((rabbitmq.directory / "rabbitmq.pid").read_text().split()[0])
+    there = pika.URLParameters(rabbitmq.url)
     begun = time.monotonic()
-    try:
-        with asked([pika.URLParameters(rabbitmq.url)], 1) as connection:
+    with way_to(there.port) as (port, silent):
+        there.port = port
+        with asked([there], 1) as connection:
             assert look_at(connection, "nowhere").exists is False
-            os.kill(beam, signal.SIGSTOP)
-            status = Path(f"/proc/{beam}/status")
-            eventually(lambda: "State:\tT" in status.read_text(), what="a RabbitMQ that stands still")
+            silent.set()
             with pytest.raises(AMQPError):
                 look_at(connection, "nowhere")
-    finally:
-        os.kill(beam, signal.SIGCONT)
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 10
 
 
 def test_a_table_that_others_hold_is_not_waited_for(client, rabbitmq):
@@ -409,7 +423,7 @@ def test_a_ready_process_looks_for_migrations_no_more(client, django_assert_num_
 
 
 @pytest.mark.parametrize("path", ["", "/", "/live", "/live/", "/ready", "/ready/"])
-def test_no_key_and_no_slash_is_needed(client, path):
+def test_without_a_key_and_with_or_without_a_slash_it_is_found_and_not_refused(client, path):
     work()
     assert client.get(HEALTH + path).status_code in (200, 503)
     assert client.get(HEALTH + path).json()["status"] in ("ok", "degraded", "down")

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connections
@@ -156,20 +157,27 @@ def test_a_page_that_is_out_of_date_changes_nothing(engine, sandbox):
     assert code(operations.resend([Target("n1", seen=1)], ADA)) == "resent"
 
 
-def test_a_resend_gets_the_time_it_had_at_first(engine, sandbox):
+def an_hour_passes() -> None:
+    """As soon as the one notification waits for its next attempt."""
+    waits = "SELECT 1 FROM notifications WHERE worker_id IS NULL AND next_attempt_at > now() + interval '5 s'"
+    eventually(lambda: query(waits), what="a notification that waits")
+    columns = ("created_at", "resent_at", "expires_at", "next_attempt_at")
+    query("UPDATE notifications SET " + ", ".join(f"{name} = {name} - interval '1 h'" for name in columns))
+
+
+def test_a_resend_gets_the_time_it_had_at_first_and_all_its_attempts(engine, sandbox):
     running = engine()
-    sandbox.control("fcm", "refuse400")
-    settled(running, message("n1", "ada", ttl=600))
-    for _ in range(2):  # it does not grow with every resend
-        query(
-            "UPDATE notifications SET expires_at = expires_at - interval '1 h',"
-            " created_at = created_at - interval '1 h',"
-            " resent_at = resent_at - interval '1 h'"
-        )
-        assert code(operations.resend([Target("n1")], ADA)) == "resent"
-        [[left]] = query("SELECT extract(epoch FROM expires_at - resent_at)::int FROM notifications")
-        assert left == 600
+    running.accept(message("n1", "unavailable-1", ttl=600))
+    for times in range(2):
+        an_hour_passes()
         eventually(all_ended)
+        assert row("n1", "status", "resends") == ("expired", times)
+        assert counted("push_deliveries", "attempts") == {1: 1}
+        assert code(operations.resend([Target("n1")], ADA)) == "resent"
+        lifetime = row("n1", "expires_at - resent_at")
+        assert timedelta(seconds=590) < lifetime < timedelta(seconds=610), "it does not grow with every resend"
+    an_hour_passes()
+    eventually(all_ended)
     check_invariants(sandbox)
 
 

@@ -2,40 +2,45 @@
 
 import io
 import signal
-import time
-from itertools import pairwise
 
 import pytest
 from django.core.management.base import OutputWrapper
 
+from deliveries.management import pacing
 from deliveries.management.pacing import Interruption, Progress, paced
+from tests.clocks import clock_of
 from tests.terminals import Terminal
 
 
-def test_batches_are_small_where_the_rate_is_and_bounded_where_it_is_not():
+@pytest.fixture
+def clock(monkeypatch):
+    return clock_of(pacing, monkeypatch)
+
+
+def test_batches_are_small_where_the_rate_is_and_bounded_where_it_is_not(clock):
     sizes = [len(batch) for batch in paced(range(4), 3, Interruption())]
     assert sizes == [3, 1]
     assert [len(batch) for batch in paced(range(250), 1_000_000, Interruption())] == [100, 100, 50]
 
 
-def test_a_stall_is_not_made_up_for_by_a_burst():
-    begun: list[float] = []
+def test_a_stall_is_not_made_up_for_by_a_burst(clock):
+    start, begun = clock.now, []
     for _ in paced(range(4), 10, Interruption(), most=1):
-        begun.append(time.monotonic())
-        time.sleep(0.3 if len(begun) == 1 else 0)
-    pauses = [later - earlier for earlier, later in pairwise(begun)]
-    assert pauses[0] >= 0.3
-    assert min(pauses[1:]) > 0.08
+        begun.append(clock.now - start)
+        clock.now += 0.3 if len(begun) == 1 else 0
+    assert begun == pytest.approx([0, 0.3, 0.4, 0.5])
 
 
-def test_an_interruption_ends_a_pause_and_what_comes_after_it():
+def test_an_interruption_ends_a_pause_and_what_comes_after_it(clock, monkeypatch):
+    """Of the 60 s until the next batch, one blink is slept."""
+    sleep = clock.sleep
+    monkeypatch.setattr(clock, "sleep", lambda seconds: (sleep(seconds), signal.raise_signal(signal.SIGTERM)))
     with Interruption() as interruption:
-        batches = paced(range(100), 1, interruption)
+        batches = paced(range(100), 1 / 60, interruption)
         next(batches)
-        signal.raise_signal(signal.SIGTERM)
-        begun = time.monotonic()
+        begun = clock.now
         assert list(batches) == []
-        assert time.monotonic() - begun < 1
+    assert clock.now - begun == pytest.approx(pacing.BLINK)
 
 
 def test_a_second_ctrl_c_ends_it_at_once():

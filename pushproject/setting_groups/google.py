@@ -3,7 +3,7 @@
 from pydantic import FilePath
 from pydantic_settings import BaseSettings
 
-from pushproject.setting_types import HttpUrl, Name, Secret, secret_file, setting
+from pushproject.setting_types import HttpUrl, Name, ServerKey, secret_file, setting
 
 
 class Google(BaseSettings):
@@ -18,7 +18,7 @@ class Google(BaseSettings):
         "Where FCM HTTP v1 answers; http:// is allowed, for the sandbox and tests.",
     )
     fcm_server_key_file: FilePath | None = secret_file("FCM_SERVER_KEY")
-    fcm_server_key: Secret = setting(
+    fcm_server_key: ServerKey = setting(
         None,
         "Key of FCM's legacy wire format, which is spoken when this is set and `GOOGLE_APPLICATION_CREDENTIALS` is "
         "not. Google has switched it off.",
