@@ -61,10 +61,11 @@ class Recipients:
 def _wants_pushes(answer: Data) -> bool:
     """What the user said about it, True where nothing is said; raises TryAgain where it is unclear what."""
     flags = list(found(answer, PUSH_FLAGS))
-    said = next((flag for flag in flags if isinstance(flag, bool)), None)
-    if flags and said is None:
+    if any(flag is False for flag in flags):
+        return False
+    if not all(flag is True for flag in flags):
         raise _bad_answer("a push preference that is neither true nor false")
-    return said is not False
+    return True
 
 
 def _registered(answer: Data) -> Iterator[Any]:

@@ -2,12 +2,14 @@
 
 import asyncio
 import dataclasses
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from deliveries.contract import read_document
 from deliveries.models import Status
+from deliveries.neighbours.devices import MAX_DEVICES
 from deliveries.neighbours.foreign_json import MAX_DEPTH
 from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
 from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, _redirect
@@ -17,12 +19,9 @@ from deliveries.rendering import Renderer, payload_data
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.work import Work
-from providers.base import PushMessage
 from providers.breaker import Breaker
-from providers.fcm import build
 from providers.http import Answer, HttpClient
-from tests.google_peer import Google, key_file
-from tests.peer import in_loop, peer
+from tests.peer import peer
 
 REQUEST = read_document({"notification_id": "n1", "user_id": "u/1", "template_id": "t", "correlation_id": "c1"})
 RETRIES = RetryPolicy.of(attempts=3, min_wait=2, max_wait=10)
@@ -106,10 +105,34 @@ def test_tokens_are_found_where_people_put_them(user, expected):
         ({"push_tokens": [], "device_token": "", "devices": [{"token": "a"}]}, ["a"]),
         ({"push_token": "a", "devices": [{"token": "b"}]}, ["a"]),
         ({"push_token": "a" * 2048}, ["a" * 2048]),
+        ({"pushTokens": ["a"]}, ["a"]),
+        ({"pushToken": "a"}, ["a"]),
+        ({"deviceTokens": ["a"]}, ["a"]),
+        ({"user": {"deviceToken": "a"}}, ["a"]),
+        (
+            {"devices": [{"push_token": "a"}, {"device_token": "b"}, {"deviceToken": "c", "token": None}]},
+            ["a", "b", "c"],
+        ),
+        ({"devices": [{"token": "a"}, {"token": "b", "isActive": False}, {"token": "c", "active": False}]}, ["a"]),
     ],
 )
 def test_a_list_of_devices_is_understood_and_emptiness_hides_nothing(user, expected):
     assert tokens((200, envelope(user))) == expected
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [7, "", " ", None, {"id": 1}, {"token": None}, {"token": ["b"]}, "b" * 2049, {"token": "b\0"},
+     {"token": "b" * 2049, "is_active": False}, {"id": 1, "is_active": False}],
+)  # fmt: skip
+def test_a_device_that_cannot_be_one_costs_the_others_nothing(bad):
+    assert tokens((200, envelope({"push_tokens": [bad, "a", bad, {"token": "c"}]}))) == ["a", "c"]
+
+
+def test_devices_that_are_out_of_use_do_not_count_towards_the_most_that_anybody_has():
+    retired = [{"token": f"old{number}", "is_active": False} for number in range(MAX_DEVICES)]
+    assert tokens((200, envelope({"push_tokens": [*retired, "", "a"]}))) == ["a"]
+    assert len(tokens((200, envelope({"push_tokens": [f"t{number}" for number in range(200)]})))) == MAX_DEVICES
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -199,12 +222,30 @@ def test_the_question_quotes_the_user_and_carries_the_correlation_id():
 
 
 @pytest.mark.parametrize("flag", ["push", "push_enabled", "push_notifications", "allow_push", "pushEnabled"])
-@pytest.mark.parametrize("place", [None, "preferences", "preference"])
+@pytest.mark.parametrize("place", [None, "preferences", "preference", "user.preferences", "user.preference", "user"])
 def test_opting_out_is_heard_in_every_spelling(flag, place):
-    user = {flag: False} if place is None else {place: {flag: False}}
+    user = {flag: False}
+    for name in reversed(place.split(".") if place else ()):
+        user = {name: user}
     with pytest.raises(Ended) as end:
         devices((200, envelope({"push_token": "a"} | user)))
     assert (end.value.status, end.value.code) == (Status.SKIPPED, "opted_out")
+
+
+def test_an_opt_out_beside_the_token_is_heard():
+    with pytest.raises(Ended, match="opted out"):
+        devices((200, envelope({"user": {"push_token": "a", "preferences": {"push": False}}})))
+
+
+@pytest.mark.parametrize("other", [True, "false", 7])
+def test_one_no_is_an_opt_out_whatever_else_is_said(other):
+    with pytest.raises(Ended, match="opted out"):
+        devices((200, envelope({"push_token": "a", "preferences": {"push": other}, "push_enabled": False})))
+
+
+def test_a_yes_elsewhere_makes_no_preference_clear():
+    with pytest.raises(TryAgain, match="neither true nor false"):
+        devices((200, envelope({"push_token": "a", "preferences": {"push": "false"}, "push_enabled": True})))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +258,8 @@ def test_opting_out_is_heard_in_every_spelling(flag, place):
         {"devices": []},
         {"devices": {"push_tokens": []}},
         {"devices": {"count": 0}},
+        {"push_tokens": [""]},
+        {"devices": [{"id": 1, "token": None}]},
     ],
 )
 def test_no_device_is_said_only_of_a_user_without_any(user):
@@ -246,7 +289,6 @@ def test_no_device_is_said_only_of_a_user_without_any(user):
         (200, envelope("text")),
         (200, envelope({"push_token": 7})),
         (200, envelope({"push_tokens": [["a"]]})),
-        (200, envelope({"push_tokens": [{"token": None}]})),
         (200, envelope({"push_token": "nul\0"})),
         (200, envelope({"push_token": "a" * 2049})),
         (200, envelope({"push_token": "ü" * 1025})),
@@ -563,6 +605,16 @@ def test_a_template_is_rendered_though_the_message_has_blank_texts(blank):
     assert rendered.title == "T"
 
 
+@pytest.mark.parametrize(("field", "most"), [("title", 1024), ("body", 4096)])
+def test_variables_make_no_text_longer_than_a_text_may_be(field, most):
+    document = {"notification_id": "n1", "user_id": "u1", "variables": {"a": "x" * 60_000}}
+    request = read_document(document | {field: "{{a}}" * (most // 5)})
+    begun = time.monotonic()
+    rendered = ask(lambda upstream: Renderer(upstream, SPEC).render(request))
+    assert getattr(rendered, field) == "x" * most
+    assert time.monotonic() - begun < 1
+
+
 def report(*answers, seen, profile=SPEC, status=Status.FAILED, **fields):
     work = Work(REQUEST.model_copy(update=fields), 1, False, 0.0, status=status, error_message="why")
     work.ended_at = datetime(2026, 11, 22, tzinfo=UTC)
@@ -633,8 +685,8 @@ def test_a_gateway_that_has_the_id_in_its_path_may_know_the_request_only():
     assert [asked.path for asked in seen] == ["/internal/notifications/n1", "/internal/notifications/r%2F1"]
 
 
-def test_the_app_gets_the_metadata_and_the_id():
-    request = REQUEST.model_copy(update={"metadata": {"k": 1}})
+def test_the_app_gets_the_metadata_and_the_id_that_no_metadata_replaces():
+    request = REQUEST.model_copy(update={"metadata": {"k": 1, "notification_id": "another"}})
     assert payload_data(request) == {"notification_id": "n1", "k": 1}
 
 
@@ -652,30 +704,3 @@ def test_googles_waits_begin_at_ten_seconds_and_at_most_double_by_chance():
 
 def test_a_refusal_says_its_status():
     assert str(Refusal(400, "no")) == "400: no"
-
-
-# --- the furthest neighbour: FCM -----------------------------------------------------------------
-
-
-@in_loop
-async def test_a_key_file_of_another_project_changes_the_address(tmp_path):
-    google, http = Google(), HttpClient()
-    message = PushMessage(notification_id="n1", device_token="d", title="T", body="B", ttl=60)
-    async with peer(google) as there:
-        provider = build(http, credentials_file=key_file(tmp_path, there.url), endpoint=there.url)
-        await provider.send(message)
-        key_file(tmp_path, there.url, project_id="other")
-        provider._account.reject(await provider._account.token())
-        await provider.send(message)
-        await provider.close()
-    await http.close()
-    paths = [seen.path for seen in there.seen if seen.path != "/token"]
-    assert paths == ["/v1/projects/demo/messages:send", "/v1/projects/other/messages:send"]
-
-
-@pytest.mark.parametrize(
-    ("token", "shown"), [("abcd", "'…'"), ("x" * 19 + "abcd", "'…'"), ("x" * 20 + "abcd", "'…abcd'")]
-)
-def test_a_message_shows_of_its_token_what_gives_nothing_away(token, shown):
-    message = PushMessage(notification_id="n1", device_token=token, title="T", body="B", ttl=60)
-    assert repr(message) == f"PushMessage('n1', device_token={shown})"
