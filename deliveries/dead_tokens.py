@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import UTC
 from typing import Any
-from urllib.parse import quote
 
 from deliveries import tracing
 from deliveries.clock import every_tick
@@ -13,12 +12,15 @@ from deliveries.debts import Debts
 from deliveries.ledger import Writer
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
 from deliveries.masking import conceal_text
+from deliveries.neighbours.profiles import filled
 from deliveries.neighbours.upstreams import Refusal, Upstream
+from deliveries.outcomes import TryAgain
 from deliveries.retries import Backoff
 
 logger = logging.getLogger(__name__)
 
-#: The user service does not know the token, or the user, any more: what it was to be told, it knows.
+#: The user service does not know the token, or the user, any more: what it was to be told, it knows. No service says so
+#: with a page, or with nothing: there, the address is wrong.
 GONE = frozenset({404, 410})
 
 #: So many characters of a token are enough to find it in a text, even where the text was cut.
@@ -44,13 +46,16 @@ class DeadTokenOffice:
     async def _tell(self, row: dict[str, Any]) -> None:
         """Raises Refusal or TryAgain, neither of which quotes the token."""
         tracing.follow(row["notification_id"], row["correlation_id"])
-        path = self._path.replace("{user_id}", quote(row["user_id"], safe=""))
+        path = filled(self._path, user_id=row["user_id"])
         try:
             await self._user_service.call(self._method, path, row["correlation_id"], _document(row))
         except Refusal as refusal:
-            if refusal.http_status in GONE:
+            if refusal.http_status in GONE and refusal.in_json:
                 logger.info("The user service knows nothing of a dead token: taken as forgotten already")
                 return
+            if refusal.http_status in GONE:
+                what = f"answered {refusal.http_status} and no JSON: see USER_SERVICE_DEAD_TOKEN_PATH"
+                raise TryAgain("user_service_bad_answer", f"The user service {what}.") from None
             reason = _without(row["device_token"], refusal.reason)
             logger.warning("The user service will not be told of a dead token: %d %s", refusal.http_status, reason)
             raise Refusal(refusal.http_status, reason) from None

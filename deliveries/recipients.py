@@ -44,18 +44,33 @@ class Recipients:
         return devices
 
     async def _answer(self, path: str, request: PushRequest, *, first: bool) -> Data:
-        """What the user service has there; a 404 means no such user the first time, and later that nothing is there."""
+        """What the user service has there. A refusal ends it the first time, and later may mean that there is nothing.
+
+        Raises Ended or TryAgain.
+        """
         try:
             answer = await self._user_service.call("GET", filled(path, user_id=request.user_id), request.correlation_id)
         except Refusal as refusal:
-            if refusal.http_status == 404 and not first:
-                return []
-            code = "unknown_user" if refusal.http_status == 404 else "user_refused"
-            reason = f"The user service has no user {request.user_id}: {refusal.reason}"
-            raise Ended(Status.FAILED, code, reason) from None
-        if answer == {}:
+            if first or not _says_nothing_is_there(refusal, path):
+                raise _refused(request.user_id, refusal) from None
+            return []
+        if answer is None or (first and answer == {}):
             raise _bad_answer("nothing about the user")
         return answer
+
+
+def _says_nothing_is_there(refusal: Refusal, path: str) -> bool:
+    """Whether the service says so itself; raises TryAgain for a 404 that says only that there is no such address."""
+    if refusal.http_status == 404 and not refusal.in_json:
+        raise _bad_answer(f"404 and no JSON at {path}, which may not exist there: see USER_SERVICE_PATHS")
+    return refusal.http_status == 404 or refusal.http_status < 300
+
+
+def _refused(user_id: str, refusal: Refusal) -> Ended:
+    if refusal.http_status == 404:
+        return Ended(Status.FAILED, "unknown_user", f"The user service has no user {user_id}: {refusal.reason}")
+    reason = f"The user service would not tell of user {user_id} ({refusal.http_status}): {refusal.reason}"
+    return Ended(Status.FAILED, "user_refused", reason)
 
 
 def _wants_pushes(answer: Data) -> bool:

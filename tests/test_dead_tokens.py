@@ -272,6 +272,14 @@ def test_what_is_gone_already_is_told(status):
     assert tell((status, {"error": "no such token"}))[1] is None
 
 
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("page", [b"", b"<h1>Not Found</h1>"])
+def test_an_address_that_does_not_exist_has_told_nobody(status, page):
+    _, trouble = tell((status, page))
+    assert isinstance(trouble, TryAgain)
+    assert f"answered {status} and no JSON: see USER_SERVICE_DEAD_TOKEN_PATH" in trouble.reason
+
+
 @pytest.mark.parametrize("words", [f"token {TOKEN} is none", f"{'x' * 480} {TOKEN}", "y" * 100])
 def test_a_refusal_that_quotes_a_token_is_kept_without_it(words, caplog):
     _, refusal = tell((422, {"error": words}))

@@ -158,13 +158,17 @@ def test_every_neighbour_gets_the_header_that_it_demands(engine, neighbours):
     assert "unauthorized" not in sandbox.book()["counts"]
 
 
-def test_a_neighbour_that_misses_its_header_is_named(engine, neighbours):
+def test_a_neighbour_that_misses_its_header_is_named_and_waited_for(engine, neighbours):
     sandbox = demanding(neighbours)
     engine(**{name.lower(): value for name, value in sandbox.variables().items()}).accept(message("ok-1"))
-    eventually(lambda: counted("notifications", "status") == {"failed": 1}, what="an end")
-    [[reason]] = query("SELECT error_message FROM notifications")
+    eventually(lambda: counted("notifications", "error_code") == {"user_service_denied": 1}, what="a refusal")
+    [[status, reason, attempts, wait]] = query(
+        "SELECT status, error_message, attempts, extract(epoch FROM next_attempt_at - now())::float8 FROM notifications"
+    )
     assert "user service refuses us with 401" in reason
-    assert sandbox.book()["counts"]["unauthorized"] >= 3
+    assert (status, attempts) == ("pending", 0)
+    assert 50 < wait <= 66
+    assert sandbox.book()["counts"]["unauthorized"] == 1
 
 
 # --- Tokens in messages ------------------------------------------------------------------------------

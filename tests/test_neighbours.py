@@ -12,7 +12,7 @@ from deliveries.models import Status
 from deliveries.neighbours.devices import MAX_DEVICES
 from deliveries.neighbours.foreign_json import MAX_DEPTH
 from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
-from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, _redirect
+from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, followed
 from deliveries.outcomes import Ended, TryAgain
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer, payload_data
@@ -20,7 +20,7 @@ from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.work import Work
 from providers.breaker import Breaker
-from providers.http import Answer, HttpClient
+from providers.http import HttpClient
 from tests.peer import peer
 
 REQUEST = read_document({"notification_id": "n1", "user_id": "u/1", "template_id": "t", "correlation_id": "c1"})
@@ -168,16 +168,37 @@ def test_a_404_is_no_such_user_first_and_no_device_later():
     with pytest.raises(Ended) as end:
         devices((404, {"detail": "who?"}), **SPLIT)
     assert (end.value.status, end.value.code) == (Status.FAILED, "unknown_user")
-    for later in ((404, {"detail": "no token"}), (200, {"data": {"token": None}}), (200, []), (200, {"data": []})):
+    for later in (
+        (404, {"detail": "no token"}),
+        (200, {"data": {"token": None}}),
+        (200, []),
+        (200, {"data": []}),
+        (200, {"success": True, "data": {}}),
+        (200, {"success": True, "data": None, "message": "No token"}),
+        (200, {"success": True, "message": "No token"}),
+        (200, {"success": False, "error": "No token"}),
+    ):
         with pytest.raises(Ended) as end:
             devices((200, {"data": {"push_enabled": True}}), later, **SPLIT)
         assert (end.value.status, end.value.code) == (Status.SKIPPED, "no_device")
 
 
-@pytest.mark.parametrize("later", [(500, {}), (403, {}), (408, {}), (200, b""), (200, b"<html>"), (200, {"data": "x"})])
+@pytest.mark.parametrize(
+    "later",
+    [(500, {}), (403, {}), (408, {}), (200, b""), (204, b""), (200, b"<html>"), (200, {"data": "x"}), (404, b""),
+     (404, b"<h1>Not Found</h1>")],
+)  # fmt: skip
 def test_trouble_with_the_second_part_is_tried_again_and_never_no_device(later):
     with pytest.raises(TryAgain):
         devices((200, {"data": {"push_enabled": True}}), later, **SPLIT)
+
+
+def test_an_address_that_does_not_exist_is_named_and_never_no_device():
+    with pytest.raises(TryAgain) as trouble:
+        devices((200, envelope({"push": True})), (404, b"<h1>Not Found</h1>"), profile=DNS_CORE)
+    assert trouble.value.code == "user_service_bad_answer"
+    assert "/api/v1/users/{user_id}/push-token" in trouble.value.reason
+    assert "USER_SERVICE_PATHS" in trouble.value.reason
 
 
 def test_a_device_that_the_first_part_knows_is_not_forgotten():
@@ -313,14 +334,14 @@ def test_trouble_is_tried_again_and_never_no_device(answer):
 @pytest.mark.parametrize("body", [b"", b"OK", b"[1, 2]", b'"x"', {"data": "updated"}, {"success": True}, {"data": [1]}])
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_good_status_is_a_success_whatever_the_body(status, body):
-    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) in ({}, [1], [1, 2])
+    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) in (None, {}, [1], [1, 2])
 
 
 def test_an_answer_is_as_deep_as_anybody_needs_and_no_deeper():
     call = lambda upstream: upstream.call("GET", "/", "c")  # noqa: E731
     nested = lambda levels: b'{"a":' * (levels - 1) + b"{}" + b"}" * (levels - 1)  # noqa: E731
     assert ask(call, (200, nested(MAX_DEPTH))) != {}
-    assert ask(call, (200, nested(MAX_DEPTH + 1))) == {}
+    assert ask(call, (200, nested(MAX_DEPTH + 1))) is None
     with pytest.raises(Refusal, match="404: it answered 404"):
         ask(call, (404, b'{"error":"no","x":' + nested(MAX_DEPTH) + b"}"))
 
@@ -330,6 +351,8 @@ def test_a_success_keeps_its_data():
     assert ask(call, (200, {"data": {"a": 1}})) == {"a": 1}
     assert ask(call, (200, {"a": 1})) == {"a": 1}
     assert ask(call, (200, [{"a": 1}])) == [{"a": 1}]
+    assert ask(call, (200, {"success": True, "message": "ok", "a": 1})) == {"a": 1}
+    assert ask(call, (200, {"success": True, "data": None, "a": 1})) == {}
 
 
 @pytest.mark.parametrize(
@@ -442,7 +465,7 @@ def test_a_header_of_ours_goes_to_its_neighbour_and_to_nobody_else(status):
 @pytest.mark.parametrize("spelling", ["http://x.test\\@{host}/y", "http://user@{host}/y", "/\\x.test/y"])
 def test_no_spelling_of_an_address_leads_away_from_the_neighbour(spelling):
     location = spelling.format(host="127.0.0.1:8080")
-    there = _redirect("GET", "http://127.0.0.1:8080/here", Answer(302, {"location": location}, b""))
+    there = followed("GET", "http://127.0.0.1:8080/here", 302, {"location": location})
     assert there.startswith("http://127.0.0.1:8080/")
 
 
@@ -486,7 +509,8 @@ def test_a_neighbour_that_refuses_us_is_said_to(status):
     trouble = asked_to_wait(status, {"Retry-After": "7"})
     assert f"refuses us with {status}" in trouble.reason
     assert "credentials" in trouble.reason
-    assert (trouble.code, trouble.burns_attempt, trouble.retry_after) == ("user_service_denied", True, None)
+    assert (trouble.code, trouble.burns_attempt) == ("user_service_denied", False)
+    assert 60 <= trouble.retry_after <= 66
 
 
 def test_an_unknown_user_ends_it():
@@ -500,6 +524,15 @@ def test_a_failure_in_a_good_answer_is_a_refusal():
     with pytest.raises(Ended) as end:
         devices((200, {"success": False, "message": "no such user"}))
     assert end.value.code == "user_refused"
+    assert end.value.reason == "The user service would not tell of user u/1 (200): no such user"
+
+
+@pytest.mark.parametrize("status", [400, 405, 422])
+def test_a_refusal_that_is_no_404_is_not_said_to_mean_that_there_is_no_such_user(status):
+    with pytest.raises(Ended) as end:
+        devices((status, {}))
+    assert end.value.code == "user_refused"
+    assert end.value.reason == f"The user service would not tell of user u/1 ({status}): it answered {status}"
 
 
 def test_an_unreachable_neighbour_is_tried_again():

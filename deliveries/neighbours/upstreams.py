@@ -20,26 +20,33 @@ from providers.http import Answer, HttpClient, HttpFault, retry_after
 TIMEOUT = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 
-#: Seconds to wait for a neighbour that asks us to slow down, where it does not say how long; and the least.
+#: Seconds to wait for a neighbour that does not let us in, or that asks us to slow down and does not say how long; and
+#: the least where it does.
 DEFAULT_WAIT = 60.0
 SHORTEST_WAIT = 1.0
 
 #: Redirects that repeat a request as it was, and those that do so for a GET.
 SAME_AGAIN = frozenset({307, 308})
 GET_AGAIN = SAME_AGAIN | {301, 302}
-#: What an answer holds; {} where that is nothing.
-Data = dict[str, Any] | list[Any]
+#: What an answer holds: {} where it says that this is nothing, None where nothing can be read.
+Data = dict[str, Any] | list[Any] | None
+#: Keys of an answer that are not its data, where it has no key for that.
+ENVELOPE = frozenset({"success", "status", "error", "message", "meta"})
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Refusal(Exception):
-    """A neighbour's final no: asking again would not help."""
+    """A neighbour's final no: asking again would not help.
 
-    def __init__(self, http_status: int, reason: str) -> None:
+    `in_json`: it is the service's own. What stands before a service answers for it with a page, or with nothing.
+    """
+
+    def __init__(self, http_status: int, reason: str, *, in_json: bool = True) -> None:
         super().__init__(f"{http_status}: {reason}")
         self.http_status = http_status
         self.reason = reason
+        self.in_json = in_json
 
 
 class Upstream:
@@ -58,7 +65,7 @@ class Upstream:
         self._headers = {"Content-Type": "application/json"} | dict(headers or {})
 
     async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> Data:
-        """Returns the data of a good answer, {} where it has none; raises Refusal or TryAgain."""
+        """Returns the data of a good answer; raises Refusal or TryAgain."""
         try:
             ticket = self.breaker.admit()
         except BreakerOpen as held:
@@ -76,7 +83,7 @@ class Upstream:
         """Returns an answer that is not a 5xx and tells the breaker how it went; raises TryAgain."""
         try:
             answer = await self._asked(method, url, headers, body)
-            there = _redirect(method, url, answer)
+            there = followed(method, url, answer.status, answer.headers)
             if there is not None:
                 answer = await self._asked(method, there, headers, body)
         except HttpFault as fault:
@@ -101,11 +108,10 @@ class Upstream:
         document = _document(answer.body)
         envelope = document if isinstance(document, dict) else {}
         if 200 <= status < 300 and envelope.get("success") is not False:
-            data = envelope.get("data") if "success" in envelope or "data" in envelope else document
-            return data if isinstance(data, dict | list) else {}
+            return _unwrapped(document)
         if status >= 300:
             self._stop_if_not_now(answer)
-        raise Refusal(status, _reason(envelope) or f"it answered {status}")
+        raise Refusal(status, _reason(envelope) or f"it answered {status}", in_json=document is not None)
 
     def _stop_if_not_now(self, answer: Answer) -> None:
         """Raises TryAgain for an answer that says "not now", "not you" or "not here": the request may be right."""
@@ -114,7 +120,7 @@ class Upstream:
             raise self._trouble("bad_answer", f"answered {status} and points elsewhere", http_status=status)
         if status in (401, 403):
             what = f"refuses us with {status}: check our credentials for it and the network policy"
-            raise self._trouble("denied", what, http_status=status)
+            raise self._trouble("denied", what, http_status=status, after=_jittered(DEFAULT_WAIT), burns=False)
         if status == 429:
             after = _wait(answer) or _jittered(DEFAULT_WAIT)
             raise self._trouble("throttled", "asks us to slow down", http_status=status, after=after, burns=False)
@@ -141,15 +147,15 @@ def headers_of(setting: SecretStr | None) -> dict[str, str]:
     return {name: value.strip()}
 
 
-def _redirect(method: str, url: str, answer: Answer) -> str | None:
-    """Where the answer wants the same request to be made; None for any other answer, and away from the neighbour.
+def followed(method: str, url: str, status: int, headers: Mapping[str, str]) -> str | None:
+    """Where an answer wants the same request to be made; None for any other answer, and away from the neighbour.
 
     Only the path is taken from the answer: no way of spelling an address leads to another host.
     """
-    if answer.status not in (GET_AGAIN if method == "GET" else SAME_AGAIN):
+    if status not in (GET_AGAIN if method == "GET" else SAME_AGAIN):
         return None
     try:
-        location = answer.headers.get("location", "")
+        location = headers.get("location", "")
         here, there = urlsplit(url), urlsplit(urljoin(url, location))
         at_home = location != "" and _origin(here) == _origin(there)
     except ValueError:  # not an address, or a header that is no text
@@ -177,12 +183,24 @@ def _header(text: str) -> str:
 
 
 def _document(body: bytes) -> Data:
-    """The JSON object or list of an answer; {} for anything else, and for what is nested too deep."""
+    """The JSON object or list of an answer; None for anything else, and for what is nested too deep."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict | list) and not is_too_deep(document, body) else {}
+        return None
+    return document if isinstance(document, dict | list) and not is_too_deep(document, body) else None
+
+
+def _unwrapped(document: Data) -> Data:
+    """The data of a good answer, out of its envelope if it has one."""
+    if not isinstance(document, dict):
+        return document
+    if "data" in document:
+        data = {} if document["data"] is None else document["data"]
+        return data if isinstance(data, dict | list) else None
+    if "success" in document:
+        return {key: value for key, value in document.items() if key not in ENVELOPE}
+    return document
 
 
 def _reason(document: dict[str, Any]) -> str | None:
