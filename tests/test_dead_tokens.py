@@ -316,10 +316,12 @@ def test_the_path_may_name_its_method(given, call):
         ("POST /a /b", "begins with /"),
         ("/users/ü", "begins with /"),
         (" ", "begins with /"),
-        ("/users/{token}", "'{token}'"),
-        ("/users/{user_id}/{device}", "'{device}'"),
-        ("/users/{user_id", "'{user_id'"),
-        ("/users/user_id}", "'}'"),
+        ("/users/{token}", "holds {token}"),
+        ("/users/{user_id}/{device}", "{device}, {user_id}"),
+        ("/users/{user_id!r}", "holds {user_id!r}"),
+        ("/users/{user_id", "braces that do not match"),
+        ("/users/user_id}", "braces that do not match"),
+        ("/users#top", "begins with /"),
     ],
 )
 def test_a_path_that_cannot_be_meant_is_refused(given, why):

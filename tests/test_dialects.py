@@ -107,6 +107,9 @@ def neighbours(tmp_path):
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.dialect)
 def test_the_main_job_in_every_dialect(worker, producer, neighbours, world):
+    """As the sandbox speaks them. The `push-token` of its dns-core is what that world's push service asks and its user
+    service lacks: that part shows what we would do with it, and not that it is there.
+    """
     sandbox = neighbours("--dialect", world.dialect)
     declare_as_dns_core(producer.channel)
     for prefix, count in MIXED:

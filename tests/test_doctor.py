@@ -765,6 +765,13 @@ def test_any_other_answer_of_the_gateway_will_do(world, status):
         assert world.troubles() == []
 
 
+def test_without_a_gateway_nobody_is_asked_for_it(world):
+    world.set(api_gateway_url=None)
+    assert world.troubles() == []
+    [told] = [one for one in world.examine()[1] if one["name"] == "gateway"]
+    assert "API_GATEWAY_URL: is none" in told["what"]
+
+
 # Time
 
 

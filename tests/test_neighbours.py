@@ -572,7 +572,11 @@ def test_an_open_breaker_says_when_to_come_back_and_burns_nothing():
         ({"content": {"title": "T", "body": "B"}}, ("T", "B")),
         ({"name": "T", "content": "B"}, ("T", "B")),
         ({"title": "T\0", "body": "x" * 5000}, ("T", "x" * 4096)),
-        ({"subject": None, "name": "T", "content": {"body": "B"}}, ("T", "B")),
+        ({"subject": None, "name": "the template's own", "content": {"body": "B"}}, ("", "B")),
+        ({"content": {"title": ""}, "name": "the template's own", "body": "B"}, ("", "B")),
+        ({"subject": "S", "html": "<b>x</b>"}, ("S", "x")),
+        ({"content": {"title": "T"}}, ("T", "")),
+        ({"title": "T", "body": None}, ("T", "")),
         ({"title": 7, "subject": "T", "body": ["B"], "body_text": "B"}, ("T", "B")),
         ({"subject": "T", "body_html": "<h1>Hi&nbsp;Ada</h1><p>a &lt; b</p>"}, ("T", "Hi Ada a < b")),
         ({"subject": "T", "body_html": "<p>no</p>", "body_text": "B"}, ("T", "B")),
@@ -600,9 +604,13 @@ def test_a_refused_rendering_is_final_in_every_dialect(profile, status):
     assert "why" in end.value.reason
 
 
-@pytest.mark.parametrize("data", [{"title": 7, "body": None}, ["T"], None, "T"])
+@pytest.mark.parametrize(
+    "data",
+    [{"title": 7, "body": None}, ["T"], None, "T", {"title": "T", "body": {"en": "B"}}, {"title": "T", "body": ["B"]},
+     {"title": "T", "content": {"text": "B"}}, {"title": "T", "html": 7}],
+)  # fmt: skip
 def test_a_rendering_without_text_is_tried_again(data):
-    with pytest.raises(TryAgain):
+    with pytest.raises(TryAgain, match="template service answered with"):
         content((200, envelope(data)))
 
 
@@ -619,6 +627,7 @@ def test_a_template_is_asked_for_where_and_with_what_the_profile_says():
         DNS_CORE,
         dataclasses.replace(SPEC, template_path="/t/{template_id}/render", template_fields=("variables",)),
         dataclasses.replace(SPEC, template_fields=("id", "template_name")),
+        dataclasses.replace(SPEC, template_fields=("slug=template_code", "data=variables", "language_code=language")),
     ):
         ask(lambda u, p=profile: Renderer(u, p).render(request), (200, {"title": "T"}), seen=seen)
     assert [(asked.path, asked.json) for asked in seen] == [
@@ -627,7 +636,24 @@ def test_a_template_is_asked_for_where_and_with_what_the_profile_says():
         ("/api/v1/templates/render", {"template_id": "a/b c", "variables": {}}),
         ("/t/a%2Fb%20c/render", {"variables": {}}),
         ("/api/v1/templates/render", {"id": "a/b c", "template_name": "a/b c"}),
+        ("/api/v1/templates/render", {"slug": "a/b c", "data": {}, "language_code": "en"}),
     ]  # fmt: skip
+
+
+def test_a_template_with_an_id_and_a_code_goes_by_each_where_it_belongs():
+    seen, names = [], {"template_id": "7", "template_code": "w/c"}
+    request = read_document({"notification_id": "n1", "user_id": "u1", **names})
+    for profile in (
+        SPEC,
+        dataclasses.replace(SPEC, template_fields=("id", "template_name")),
+        dataclasses.replace(SPEC, template_path="/t/{template_code}", template_fields=("variables",)),
+    ):
+        ask(lambda u, p=profile: Renderer(u, p).render(request), (200, {"title": "T"}), seen=seen)
+    assert [(asked.path, asked.json) for asked in seen] == [
+        ("/api/v1/templates/render", {**names, "variables": {}, "language": "en"}),
+        ("/api/v1/templates/render", {"id": "7", "template_name": "w/c"}),
+        ("/t/w%2Fc", {"variables": {}}),
+    ]
 
 
 @pytest.mark.parametrize("blank", ["", " "])
@@ -662,9 +688,11 @@ def test_a_report_holds_nothing_but_what_the_gateway_takes():
     assert seen[0].json["status"] == "failed"
 
 
-def test_a_gateway_that_knows_the_request_only_is_told_by_that_id():
+@pytest.mark.parametrize("unknown", [(404, {}), (200, {"success": False, "message": "unknown"})])
+def test_a_gateway_that_knows_the_request_only_is_told_by_that_id(unknown):
     seen = []
-    report((404, {}), (201, envelope(None)), seen=seen, request_id="r1")
+    said = report(unknown, (201, envelope(None)), seen=seen, request_id="r1")
+    assert not said.refused
     assert [asked.json["notification_id"] for asked in seen] == ["n1", "r1"]
 
 
@@ -684,6 +712,13 @@ def test_a_gateway_in_trouble_is_owed_the_report():
     said = report((500, {}), seen=[])
     assert not said.refused
     assert 2 <= said.wait <= 2.3
+
+
+def test_where_there_is_no_gateway_nothing_is_owed():
+    work = Work(REQUEST, 1, False, 0.0, status=Status.FAILED, error_message="why")
+    said = asyncio.run(Reporter(None, SPEC, RETRIES.report).report(work))
+    assert (said.error, said.wait, said.refused) == ("", None, False)
+    asyncio.run(Reporter(None, SPEC, RETRIES.report).report_invalid("n1", "c1", "why"))
 
 
 AT = "2026-11-22T00:00:00+00:00"

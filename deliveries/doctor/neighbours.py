@@ -28,7 +28,6 @@ class Question:
     """What a service is asked, which changes nothing there.
 
     `setting` names its address and `ways` the paths under it; `method` is the worker's.
-
     `in_json`: it is one that the service answers in JSON, whatever the answer is.
     """
 
@@ -50,10 +49,10 @@ def questions_for(neighbour: str) -> Iterator[Question]:
                 "USER_SERVICE_URL", "USER_SERVICE_PATHS", "GET", _request("GET", url, push.user_service_header)
             )
     elif neighbour == "template service":
-        path, order = profile.ordered(MADE_UP, {}, "en")
+        path, order = profile.ordered(MADE_UP, None, {}, "en")
         request = _request("POST", push.template_service_url + path, push.template_service_header, json=order)
         yield Question("TEMPLATE_SERVICE_URL", "TEMPLATE_SERVICE_PATH", "POST", request)
-    else:
+    elif push.api_gateway_url is not None:
         method, path, _ = profile.told(Report(MADE_UP, Status.FAILED, datetime.now(UTC), None))
         request = _request("OPTIONS", push.api_gateway_url + path, push.api_gateway_header)
         yield Question("API_GATEWAY_URL", "API_GATEWAY_PATH", method, request, in_json=False)
@@ -65,6 +64,9 @@ def _request(method: str, url: str, header: SecretStr | None, **more: Any) -> re
 
 def examine(neighbour: str) -> Iterator[Finding]:
     """What it answers, up to the first trouble: the next question would likely meet the same."""
+    if neighbour == "gateway" and settings.PUSH.api_gateway_url is None:
+        yield ok(neighbour, "API_GATEWAY_URL: is none, so nobody is told how notifications end.")
+        return
     for question in questions_for(neighbour):
         finding = _asked(neighbour, question)
         yield finding

@@ -48,6 +48,12 @@ def devices_in(value: Any) -> list[Device]:
     return list(devices.values())[:MAX_DEVICES]
 
 
+def tokens_among(addresses: Any) -> list[str]:
+    """What may be device tokens among addresses of any kind, one or a list."""
+    some = addresses if isinstance(addresses, list) else [addresses]
+    return [address for address in some if isinstance(address, str) and "@" not in address]
+
+
 def _token(fields: dict[str, Any]) -> Any:
     """Whatever stands where the token should, None where that is blank, the object itself where there is no place."""
     named = [fields[name] for name in TOKEN if name in fields]

@@ -30,7 +30,10 @@ MESSAGE = {
     "request_id": _places("request_id"),
     "user_id": _places("user_id user.id recipient_id metadata.user_id"),
     "template_id": _places("template_id template_code template.slug template_name"),
-    "title": _places("title template.subject template.title template_data.subject template_subject"),
+    "template_code": _places("template_code template.slug template_name"),
+    "title": _places(
+        "title template.subject template.title template_data.subject template_data.title template_subject"
+    ),
     "body": _places("body template.body template_data.body template_content"),
     "variables": _places("variables context"),
     "priority": _places("priority"),
@@ -49,8 +52,9 @@ _TOKENS = (
     "deviceTokens pushTokens pushToken deviceToken"
 )
 
-#: Device tokens that a message brings along, one or a list.
-MESSAGE_TOKENS = _places(f"{_within('. delivery user user_data', _TOKENS)} recipient to")
+#: Device tokens that a message brings along, one or a list; and where there may be one, or any other address.
+MESSAGE_TOKENS = _places(_within(". delivery user user_data", _TOKENS))
+MESSAGE_ADDRESSES = _places("recipient to")
 
 #: Device tokens in an answer of the user service, one or a list. `token` alone says least, and so comes last.
 ANSWER_TOKENS = _places(_within(". user devices", _TOKENS))
@@ -65,27 +69,40 @@ PUSH_FLAGS = _places(
     )
 )
 
-#: The text of a rendered template; `HTML_BODIES` are read where none of `BODIES` has a text.
-TITLES = _places("title subject content.title name")
-BODIES = _places("body body_text content content.body")
-HTML_BODIES = _places("body_html")
+#: The text of a rendered template; `NAMES` are read where an answer has no place for a title, `HTML_BODIES` where none
+#: of `BODIES` has a text.
+TITLES = _places("title subject content.title")
+NAMES = _places("name")
+BODIES = _places("body body_text content.body content")
+HTML_BODIES = _places("body_html html")
 
 
 def found(document: Any, places: Places) -> Iterator[Any]:
     """Every value that is there and not blank, in the order of the places."""
-    for keys, names in places:
-        node = document
-        for key in keys:
-            node = node.get(key) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            for name in names:
-                if not is_blank(value := node.get(name)):
-                    yield value
+    for node, names in _objects(document, places):
+        for name in names:
+            if not is_blank(value := node.get(name)):
+                yield value
 
 
 def first(document: Any, places: Places) -> Any:
     """The first of these values, None where there is none."""
     return next(found(document, places), None)
+
+
+def has_place(document: Any, places: Places) -> bool:
+    """Whether any of these places is there, blank or not."""
+    return any(name in node for node, names in _objects(document, places) for name in names)
+
+
+def _objects(document: Any, places: Places) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """The objects that are there, each with the names to look for in it."""
+    for keys, names in places:
+        node = document
+        for key in keys:
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            yield node, names
 
 
 def is_blank(value: object) -> bool:
