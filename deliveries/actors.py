@@ -61,7 +61,7 @@ def _dead_letter(envelope: Envelope, invalid: InvalidMessage) -> DeadLettered:
         invalid.reasons,
         invalid.notification_id,
         envelope.correlation_id or "",
-        report_owed=invalid.notification_id is not None,
+        report_owed=invalid.notification_id is not None and PUSH.api_gateway_url is not None,
     )
 
 

@@ -62,7 +62,9 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     )
     users = _upstream("user_service", push.user_service_url, push.user_service_header, http)
     templates = _upstream("template_service", push.template_service_url, push.template_service_header, http)
-    gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
+    gateway = None
+    if push.api_gateway_url is not None:
+        gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
     name, options = settings.PROVIDER
     provider = build(name, http, options)
     reporter = Reporter(gateway, profile, retries.report)
@@ -82,7 +84,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         DeadTokenOffice(writer, graves, call, retries.report) if call else None,
-        (users, templates, gateway),
+        (users, templates, gateway) if gateway else (users, templates),
         provider,
         http,
     )

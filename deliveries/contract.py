@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -25,9 +26,9 @@ from pydantic import (
     model_validator,
 )
 
-from deliveries.neighbours.devices import Device, devices_in
+from deliveries.neighbours.devices import Device, devices_in, tokens_among
 from deliveries.neighbours.foreign_json import MAX_DEPTH, has_nul, is_too_deep
-from deliveries.neighbours.spellings import MESSAGE, MESSAGE_TOKENS, first, found, is_blank
+from deliveries.neighbours.spellings import MESSAGE, MESSAGE_ADDRESSES, MESSAGE_TOKENS, first, found, is_blank
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_TTL = 28 * 24 * 3600
@@ -84,6 +85,7 @@ class PushRequest(BaseModel):
     notification_id: SegmentId
     user_id: SegmentId
     template_id: SegmentId | None = None
+    template_code: SegmentId | None = Field(None, description="its other name, where it has two")
     title: str | None = Field(None, max_length=1024)
     body: str | None = Field(None, max_length=4096)
     variables: dict[str, Any] = Field(default_factory=dict)
@@ -205,8 +207,8 @@ def written(document: object) -> bytes:
 
 def _fields(document: dict[str, Any]) -> dict[str, Any]:
     template_data = document.get("template_data")
-    is_variables = isinstance(template_data, dict) and "body" not in template_data
-    if is_variables:  # its `subject` is a variable, no title
+    is_variables = isinstance(template_data, dict) and not _is_content(template_data, document)
+    if is_variables:  # its `subject` or `body` is a variable, no text
         document = {**document, "template_data": None}
     fields = {field: value for field, paths in MESSAGE.items() if (value := first(document, paths)) is not None}
     if is_variables:
@@ -214,8 +216,16 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _is_content(template_data: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Whether it is a text, rather than the variables of a template that is named beside it."""
+    if "body" not in template_data:
+        return False
+    return "subject" in template_data or "title" in template_data or first(document, MESSAGE["template_id"]) is None
+
+
 def _tokens(document: dict[str, Any]) -> dict[str, Any]:
-    said = next((value for value in found(document, MESSAGE_TOKENS) if value != []), None)
+    tokens = (value for value in found(document, MESSAGE_TOKENS) if value != [])
+    said = next(chain(tokens, filter(None, map(tokens_among, found(document, MESSAGE_ADDRESSES)))), None)
     return {} if said is None else {"device_tokens": said}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from datetime import UTC
 from typing import Any
-from urllib.parse import quote
 
 from deliveries import tracing
 from deliveries.clock import every_tick
@@ -13,6 +12,7 @@ from deliveries.debts import Debts
 from deliveries.ledger import Writer
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
 from deliveries.masking import conceal_text
+from deliveries.neighbours.profiles import filled
 from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.retries import Backoff
 
@@ -44,7 +44,7 @@ class DeadTokenOffice:
     async def _tell(self, row: dict[str, Any]) -> None:
         """Raises Refusal or TryAgain, neither of which quotes the token."""
         tracing.follow(row["notification_id"], row["correlation_id"])
-        path = self._path.replace("{user_id}", quote(row["user_id"], safe=""))
+        path = filled(self._path, user_id=row["user_id"])
         try:
             await self._user_service.call(self._method, path, row["correlation_id"], _document(row))
         except Refusal as refusal:

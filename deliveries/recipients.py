@@ -44,27 +44,36 @@ class Recipients:
         return devices
 
     async def _answer(self, path: str, request: PushRequest, *, first: bool) -> Data:
-        """What the user service has there; a 404 means no such user the first time, and later that nothing is there."""
+        """What the user service has there. A refusal ends it the first time, and later may mean that there is nothing.
+
+        Raises Ended or TryAgain.
+        """
         try:
             answer = await self._user_service.call("GET", filled(path, user_id=request.user_id), request.correlation_id)
         except Refusal as refusal:
-            if refusal.http_status == 404 and not first:
-                return []
-            code = "unknown_user" if refusal.http_status == 404 else "user_refused"
-            reason = f"The user service has no user {request.user_id}: {refusal.reason}"
-            raise Ended(Status.FAILED, code, reason) from None
-        if answer == {}:
+            if first or not (refusal.http_status == 404 or refusal.http_status < 300):
+                raise _refused(request.user_id, refusal) from None
+            return []
+        if answer is None or (first and answer == {}):
             raise _bad_answer("nothing about the user")
         return answer
+
+
+def _refused(user_id: str, refusal: Refusal) -> Ended:
+    if refusal.http_status == 404:
+        return Ended(Status.FAILED, "unknown_user", f"The user service has no user {user_id}: {refusal.reason}")
+    reason = f"The user service would not tell of user {user_id} ({refusal.http_status}): {refusal.reason}"
+    return Ended(Status.FAILED, "user_refused", reason)
 
 
 def _wants_pushes(answer: Data) -> bool:
     """What the user said about it, True where nothing is said; raises TryAgain where it is unclear what."""
     flags = list(found(answer, PUSH_FLAGS))
-    said = next((flag for flag in flags if isinstance(flag, bool)), None)
-    if flags and said is None:
+    if any(flag is False for flag in flags):
+        return False
+    if not all(flag is True for flag in flags):
         raise _bad_answer("a push preference that is neither true nor false")
-    return said is not False
+    return True
 
 
 def _registered(answer: Data) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from deliveries.contract import PushRequest
 from deliveries.models import Status
 from deliveries.neighbours.markup import text_of
 from deliveries.neighbours.profiles import Profile
-from deliveries.neighbours.spellings import BODIES, HTML_BODIES, TITLES, Path, found
+from deliveries.neighbours.spellings import BODIES, HTML_BODIES, NAMES, TITLES, Places, found, has_place
 from deliveries.neighbours.upstreams import Data, Refusal, Upstream, plain
 from deliveries.outcomes import Ended, TryAgain
 
@@ -41,42 +41,61 @@ class Renderer:
     async def render(self, request: PushRequest) -> Content:
         """Returns the text; raises Ended (unknown template) or TryAgain."""
         if request.template_id is None or request.title is not None or request.body is not None:
-            return Content(_filled_in(request.title, request.variables), _filled_in(request.body, request.variables))
-        path, order = self._profile.ordered(request.template_id, request.variables, request.language)
+            said = request.variables
+            return Content(_filled_in(request.title, said, MAX_TITLE), _filled_in(request.body, said, MAX_BODY))
+        path, order = self._profile.ordered(
+            request.template_id, request.template_code, request.variables, request.language
+        )
         try:
             answer = await self._template_service.call("POST", path, request.correlation_id, order)
         except Refusal as refusal:
             reason = f"The template service cannot render template {request.template_id}: {refusal.reason}"
             code = "template_missing" if refusal.http_status == 404 else "template_refused"
             raise Ended(Status.FAILED, code, reason) from None
-        title, body = self._plain(answer, TITLES, MAX_TITLE), self._plain(answer, BODIES, MAX_BODY)
-        body = body or plain(text_of(_first_text(answer, HTML_BODIES)), MAX_BODY)
+        title, body = self._title(answer), self._body(answer)
         if not title and not body:
-            raise TryAgain(
-                "template_service_bad_answer",
-                "The template service answered without a title or a body.",
-            )
+            raise _bad_answer("without a title or a body")
         return Content(title, body)
 
-    def _plain(self, answer: Data, paths: tuple[Path, ...], limit: int) -> str:
-        text = _first_text(answer, paths)
+    def _title(self, answer: Data) -> str:
+        places = TITLES if has_place(answer, TITLES) else NAMES  # which is the template's own, where it has a title
+        return self._plain(answer, places, MAX_TITLE)
+
+    def _body(self, answer: Data) -> str:
+        """Raises TryAgain where there is one that is no text: what it says would be lost in silence."""
+        body = self._plain(answer, BODIES, MAX_BODY) or plain(text_of(_first_text(answer, HTML_BODIES)), MAX_BODY)
+        if not body and any(_is_no_text(value) for value in found(answer, BODIES + HTML_BODIES)):
+            raise _bad_answer("with a body that is no text")
+        return body
+
+    def _plain(self, answer: Data, places: Places, limit: int) -> str:
+        text = _first_text(answer, places)
         return plain(unescape(text) if self._profile.unescape_html else text, limit)
 
 
-def _filled_in(text: str | None, variables: dict[str, Any]) -> str:
+def _bad_answer(how: str) -> TryAgain:
+    return TryAgain("template_service_bad_answer", f"The template service answered {how}.")
+
+
+def _is_no_text(body: Any) -> bool:
+    """`content` may be an object that has a title alone."""
+    return not isinstance(body, str) and not (isinstance(body, dict) and "title" in body)
+
+
+def _filled_in(text: str | None, variables: dict[str, Any], limit: int) -> str:
     """The request's own text with its variables in their places; a place without a variable stays as it is."""
 
     def value(place: re.Match[str]) -> str:
         given = variables.get(place[1])
-        return str(given) if isinstance(given, str | int | float) else place[0]
+        return str(given)[:limit] if isinstance(given, str | int | float) else place[0]
 
-    return PLACE.sub(value, text) if text and variables else text or ""
+    return plain(PLACE.sub(value, text) if text and variables else text or "", limit)
 
 
-def _first_text(answer: Data, paths: tuple[Path, ...]) -> str:
-    return next((value for value in found(answer, paths) if isinstance(value, str)), "")
+def _first_text(answer: Data, places: Places) -> str:
+    return next((value for value in found(answer, places) if isinstance(value, str)), "")
 
 
 def payload_data(request: PushRequest) -> dict[str, Any]:
     """What the app gets as data: the request's metadata, and the notification's id to recognise a repeat by."""
-    return {"notification_id": request.notification_id} | request.metadata
+    return request.metadata | {"notification_id": request.notification_id}

@@ -14,9 +14,9 @@ from deliveries.work import Work
 
 
 class Reporter:
-    """Reports endings to the gateway, as the profile says."""
+    """Reports endings to the gateway, as the profile says; where there is none, nothing is owed to it."""
 
-    def __init__(self, gateway: Upstream, profile: Profile, backoff: Backoff) -> None:
+    def __init__(self, gateway: Upstream | None, profile: Profile, backoff: Backoff) -> None:
         self._gateway = gateway
         self._profile = profile
         self._backoff = backoff
@@ -59,12 +59,14 @@ class Reporter:
         error: str | None,
     ) -> None:
         """One report; a gateway that does not know the notification's id may know its request's."""
+        if self._gateway is None:
+            return
         report = Report(notification_id, status, at or datetime.now(UTC), error)
         method, path, body = self._profile.told(report)
         try:
             await self._gateway.call(method, path, correlation_id, body)
         except Refusal as refusal:
-            if refusal.http_status != 404 or request_id in (None, notification_id):
+            is_unknown = refusal.http_status == 404 or refusal.http_status < 300
+            if not is_unknown or request_id is None or request_id == notification_id:
                 raise
-            assert request_id is not None
             await self._tell(request_id, None, correlation_id, status, report.at, error)

@@ -101,7 +101,7 @@ def fault_line(fault: ErrorDetails) -> str:
 
 
 def _may_be_shown(field: str, given: object) -> bool:
-    secret = f"{field}_file" in Environment.model_fields
+    secret = f"{field}_file" in Environment.model_fields or "@" in str(given)  # an address with a password
     return given is not None and not secret
 
 

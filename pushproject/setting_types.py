@@ -41,10 +41,22 @@ def _from_file(value: object, info: ValidationInfo) -> object:
 
 
 def _http(value: str) -> str:
+    """An address that a path can be put after. Clients do not agree about what stands in others."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("is not an address that begins with http:// or https://")
+    if not re.fullmatch(r"[!-~]+", value) or "\\" in value:
+        raise ValueError("holds a space, a backslash or what is not ASCII")
+    if "@" in parts.netloc:
+        raise ValueError("names a user: what lets us in goes into a setting of its own, such as USER_SERVICE_HEADER")
+    if "?" in value or "#" in value:
+        raise ValueError("holds ? or #, and only a path can stand after the host")
     return value.rstrip("/")
+
+
+def _none(value: object) -> object:
+    """The word for that there is none: an empty value is the default."""
+    return None if isinstance(value, str) and value.lower() == "none" else value
 
 
 def _secret_url(*schemes: str) -> AfterValidator:
@@ -71,14 +83,12 @@ def _readable_by_pika(value: SecretStr | None) -> SecretStr | None:
 
 
 def _call(value: str) -> str:
-    """`METHOD /path`; POST where no method is named."""
-    parts = re.fullmatch(r"(?:(POST|PUT|PATCH|DELETE)\s+)?(/[!-~]*)", value.strip(), re.IGNORECASE)
+    """`METHOD /path`; POST where no method is named. The token goes in the body."""
+    parts = re.fullmatch(r"(?:(POST|PUT|PATCH|DELETE)\s+)?(/.*)", value.strip(), re.IGNORECASE)
     if not parts:
         raise ValueError("is not a path that begins with /, alone or after POST, PUT, PATCH or DELETE")
     method, path = parts.groups()
-    if unknown := re.search(r"{[^}]*}?|}", path.replace("{user_id}", "")):
-        raise ValueError(f"has {unknown[0]!r}, and {{user_id}} is the only placeholder: the token goes in the body")
-    return f"{(method or 'POST').upper()} {path}"
+    return f"{(method or 'POST').upper()} {_path(path, 'user_id')}"
 
 
 def split(value: object) -> object:
@@ -108,22 +118,20 @@ def _server_key(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def path_holding(known: str, *, always: bool = False) -> AfterValidator:
-    """A path at a neighbour, in which `{known}` stands for an id."""
+def path_holding(*known: str, always: bool = False) -> AfterValidator:
+    """A path at a neighbour, in which each `{known}` stands for an id."""
+    return AfterValidator(lambda value: _path(value, *known, always=always))
 
-    def check(value: str) -> str:
-        if not re.fullmatch(r"/[!-~]*", value) or "#" in value:
-            raise ValueError("is not a path that begins with / and has no spaces")
-        held = _placeholders(value)
-        if held - {f"{{{known}}}"}:
-            raise ValueError(
-                f"holds {', '.join(sorted(held))}, and the one placeholder that is known here is {{{known}}}"
-            )
-        if always and not held:
-            raise ValueError(f"does not hold {{{known}}}")
-        return value
 
-    return AfterValidator(check)
+def _path(value: str, *known: str, always: bool = False) -> str:
+    if not re.fullmatch(r"/[!-~]*", value) or "#" in value:
+        raise ValueError("is not a path that begins with / and has no spaces")
+    held, ours = _placeholders(value), [f"{{{name}}}" for name in known]
+    if not held <= set(ours):
+        raise ValueError(f"holds {', '.join(sorted(held))}, and what is known here is {' and '.join(ours)}")
+    if always and not held:
+        raise ValueError(f"does not hold {ours[0]}")
+    return value
 
 
 def _placeholders(path: str) -> set[str]:
@@ -145,6 +153,7 @@ def upper(value: object) -> object:
 
 Secret = Annotated[SecretStr | None, BeforeValidator(_from_file)]
 HttpUrl = Annotated[str, AfterValidator(_http)]
+HttpUrlOrNone = Annotated[HttpUrl | None, BeforeValidator(_none)]
 CommaList = Annotated[list[str], NoDecode, BeforeValidator(split)]
 SomeCommaList = Annotated[CommaList, Field(min_length=1)]
 JsonObject = Annotated[dict[str, Any], NoDecode, BeforeValidator(_json)]

@@ -178,6 +178,12 @@ def test_a_page_says_how_it_stands_and_what_to_do(admin_client, row, words):
     assert words in page_of(admin_client, notification("n-1", **row))
 
 
+def test_where_there_is_no_gateway_no_page_says_that_it_was_told(admin_client, settings):
+    settings.PUSH = settings.PUSH.model_copy(update={"api_gateway_url": None})
+    shown = page_of(admin_client, notification("n-1", status=Status.SENT, reported_at=timezone.now()))
+    assert "There is no gateway to tell." in shown
+
+
 def test_a_workers_page_says_whether_it_lives(admin_client):
     told = {"fcm": {"breaker": {"state": "open"}}, "gateway": {"breaker": {"state": "closed"}}}
     alive = Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=told)

@@ -69,6 +69,8 @@ TOKEN = "a-device-token-of-nobody"
         {"device_token": TOKEN},
         {"user_push_token": TOKEN},
         {"recipient": TOKEN},
+        {"to": ["ada@example.com", {"name": "Ada"}, TOKEN]},
+        {"recipient": {"email": "ada@example.com"}, "to": TOKEN},
         {"to": [TOKEN]},
         {"delivery": {"push_token": TOKEN}},
         {"user": {"push_token": TOKEN}},
@@ -89,12 +91,20 @@ def test_the_tokens_of_a_message_are_read_when_they_are_trusted_and_only_then(br
     assert TOKEN.encode() not in ignored.as_json()
 
 
-@pytest.mark.parametrize("wrong", [7, [7], [["a"]], [{"id": 1}], {"a": 1}, "x" * 2049, True, ["ok", None]])
+@pytest.mark.parametrize("wrong", [7, [7], [["a"]], [{"id": 1}], {"a": 1}, "x" * 2049, True, [None, 7]])
 def test_trusted_tokens_that_are_none_are_a_fault_that_does_not_repeat_them(wrong):
     with pytest.raises(InvalidMessage) as refused:
         read_document(LEAST | {"device_tokens": wrong}, trust_tokens=True)
     assert str(refused.value) == "device_tokens: has device tokens that are not text of up to 2048 bytes"
     assert read_document(LEAST | {"device_tokens": wrong}).device_tokens == []
+
+
+@pytest.mark.parametrize("name", ["recipient", "to"])
+@pytest.mark.parametrize(
+    "address", ["ada@example.com", ["ada@example.com"], {"email": "ada@example.com"}, {"token": TOKEN}, 7, [7], True]
+)
+def test_an_address_of_another_kind_is_no_token(name, address):
+    assert read_document(LEAST | {name: address}, trust_tokens=True).device_tokens == []
 
 
 def test_a_message_without_tokens_or_with_retired_ones_leaves_the_devices_to_the_user_service():
@@ -134,6 +144,13 @@ def test_the_messages_of_other_gateways_are_understood_whole(document, ids, cont
     request = read_document(document)
     assert (request.notification_id, request.user_id, request.template_id) == ids
     assert (request.title, request.body, request.variables) == content
+
+
+def test_a_template_may_have_an_id_and_a_code():
+    request = read_document(LEAST | {"template_id": "7", "template_code": "welcome"})
+    assert (request.template_id, request.template_code) == ("7", "welcome")
+    request = read_document(LEAST | {"template_id": "7", "template": {"slug": "welcome"}})
+    assert (request.template_id, request.template_code) == ("7", "welcome")
 
 
 def test_the_first_spelling_wins():
@@ -239,6 +256,11 @@ def test_template_data_is_variables_unless_it_has_a_body():
     assert (request.title, request.variables) == (None, {"subject": "Maths", "n": 1})
     request = read_document(without("title") | {"template_data": {"subject": "S", "body": "B"}})
     assert (request.title, request.body, request.variables) == ("S", "B", {})
+    request = read_document(without("title") | {"template_code": "t", "template_data": {"subject": "S", "body": "B"}})
+    assert (request.title, request.body) == ("S", "B")
+    for named in ("template_id", "template_code", "template_name"):
+        request = read_document(without("title") | {named: "t", "template_data": {"body": "B", "n": 1}})
+        assert (request.template_id, request.body, request.variables) == ("t", None, {"body": "B", "n": 1})
     request = read_document(LEAST | {"variables": {"a": 1}, "template_data": {"b": 2}})
     assert request.variables == {"a": 1}
 

@@ -270,6 +270,14 @@ def test_what_is_gone_already_is_told(status):
     assert tell((status, {"error": "no such token"}))[1] is None
 
 
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("page", [b"", b"<h1>Not Found</h1>"])
+def test_an_address_that_does_not_exist_has_told_nobody(status, page):
+    _, trouble = tell((status, page))
+    assert isinstance(trouble, TryAgain)
+    assert f"answered {status} and no JSON at /api/v1/users/" in trouble.reason
+
+
 @pytest.mark.parametrize("words", [f"token {TOKEN} is none", f"{'x' * 480} {TOKEN}", "y" * 100])
 def test_a_refusal_that_quotes_a_token_is_kept_without_it(words, caplog):
     _, refusal = tell((422, {"error": words}))
@@ -306,10 +314,12 @@ def test_the_path_may_name_its_method(given, call):
         ("POST /a /b", "begins with /"),
         ("/users/ü", "begins with /"),
         (" ", "begins with /"),
-        ("/users/{token}", "'{token}'"),
-        ("/users/{user_id}/{device}", "'{device}'"),
-        ("/users/{user_id", "'{user_id'"),
-        ("/users/user_id}", "'}'"),
+        ("/users/{token}", "holds {token}"),
+        ("/users/{user_id}/{device}", "{device}, {user_id}"),
+        ("/users/{user_id!r}", "holds {user_id!r}"),
+        ("/users/{user_id", "braces that do not match"),
+        ("/users/user_id}", "braces that do not match"),
+        ("/users#top", "begins with /"),
     ],
 )
 def test_a_path_that_cannot_be_meant_is_refused(given, why):

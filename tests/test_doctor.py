@@ -722,6 +722,33 @@ def test_an_answer_that_is_none_is_told(world, setting):
         assert setting in fix or NEIGHBOURS[setting] in fix
 
 
+@pytest.mark.parametrize(
+    ("setting", "status", "goes"),
+    [
+        ("USER_SERVICE_URL", 301, True),
+        ("USER_SERVICE_URL", 308, True),
+        ("TEMPLATE_SERVICE_URL", 301, False),
+        ("TEMPLATE_SERVICE_URL", 307, True),
+        ("API_GATEWAY_URL", 302, False),
+        ("API_GATEWAY_URL", 308, True),
+    ],
+)
+def test_of_a_redirect_at_a_neighbour_is_said_what_a_worker_does(world, setting, status, goes):
+    with answering(status, Location="/moved/") as url:
+        world.set(**{setting.lower(): url})
+        level, _, fix = world.trouble()
+    assert level == "warning"
+    assert ("is followed, and makes every request two" in fix) is goes
+    assert (f"with {status} there is not followed" in fix) is not goes
+
+
+def test_every_path_of_the_user_service_is_asked(world):
+    world.set(user_service_paths=["/api/v1/users/{user_id}", "/no/such/{user_id}"])
+    level, what, fix = world.trouble()
+    assert (level, "/no/such/doctor-check answered 404" in what) == ("warning", True)
+    assert "USER_SERVICE_PATHS" in fix
+
+
 @pytest.mark.parametrize("setting", ["USER_SERVICE_URL", "TEMPLATE_SERVICE_URL"])
 def test_a_page_instead_of_json_is_a_warning(world, setting):
     with answering(404, b"<html>") as url:
@@ -736,6 +763,13 @@ def test_any_other_answer_of_the_gateway_will_do(world, status):
     with answering(status) as url:
         world.set(api_gateway_url=url)
         assert world.troubles() == []
+
+
+def test_without_a_gateway_nobody_is_asked_for_it(world):
+    world.set(api_gateway_url=None)
+    assert world.troubles() == []
+    [told] = [one for one in world.examine()[1] if one["name"] == "gateway"]
+    assert "API_GATEWAY_URL: is none" in told["what"]
 
 
 # Time

@@ -209,3 +209,16 @@ def test_rundramatiq_without_rabbitmq_says_what_to_do(worker):
     eventually(lambda: not refused.running, what="an end")
     assert "RABBITMQ_URL" in refused.words()
     assert "Traceback" not in refused.words()
+
+
+def test_where_there_is_no_gateway_nothing_is_owed_to_it(worker, producer, sandbox):
+    declare_as_dns_core(producer.channel)
+    producer.publish(message("ok-1"))
+    producer.publish({"notification_id": "no-user"})
+    worker(API_GATEWAY_URL="none")
+    eventually(rows(1), what="an end that counts as reported")
+    eventually(lambda: counted("dead_letters", "code") == {"invalid_message": 1}, what="a dead letter")
+    assert query("SELECT report_due_at, reported_at FROM dead_letters") == [(None, None)]
+    assert sandbox.reports() == {}
+    [[upstreams]] = query("SELECT breakers FROM workers")
+    assert "gateway" not in upstreams

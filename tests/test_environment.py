@@ -89,6 +89,11 @@ def test_lists_and_objects_are_read_from_text(monkeypatch):
         ("USER_SERVICE_PATHS", "/users/{user_id}#top"),
         ("TEMPLATE_SERVICE_FIELDS", "template_id,colour"),
         ("TEMPLATE_SERVICE_FIELDS", "variables"),
+        ("TEMPLATE_SERVICE_FIELDS", "data=variables"),
+        ("TEMPLATE_SERVICE_FIELDS", "template_id,variables=data"),
+        ("TEMPLATE_SERVICE_FIELDS", "template_id,=variables"),
+        ("TEMPLATE_SERVICE_FIELDS", "template_id,a b=variables"),
+        ("TEMPLATE_UNESCAPE_HTML", "perhaps"),
         ("API_GATEWAY_METHOD", "GET"),
         ("TRUST_MESSAGE_TOKENS", "perhaps"),
         ("USER_SERVICE_HEADER_FILE", "/nowhere/header"),
@@ -122,13 +127,46 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(monkeypatch, capsys,
         ("USER_SERVICE_PATHS", "/users/{user_id!r}", "{user_id}"),
         ("USER_SERVICE_PATHS", "/users/{user_id.__class__}", "{user_id}"),
         ("USER_SERVICE_PATHS", "/users/{}", "{user_id}"),
-        ("TEMPLATE_SERVICE_PATH", "/render/{code}", "{template_id}"),
+        ("TEMPLATE_SERVICE_PATH", "/render/{code}", "{template_id} and {template_code}"),
         ("API_GATEWAY_PATH", "/status/{notification_id:>9}", "{notification_id}"),
     ],
 )
 def test_an_unknown_placeholder_is_refused_and_the_known_one_named(monkeypatch, capsys, name, path, known):
     [line] = refused(monkeypatch, capsys, **{name: path})
-    assert f"the one placeholder that is known here is {known}" in line
+    assert f"what is known here is {known}" in line
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://h h", "a space"),
+        ("http://h/a b", "a space"),
+        ("http://h\\@evil", "a backslash"),
+        ("http://hü", "not ASCII"),
+        ("http://evil@h", "USER_SERVICE_HEADER"),
+        ("http://me:geheim@h", "USER_SERVICE_HEADER"),
+        ("http://h/base?x=1", "only a path"),
+        ("http://h/base?", "only a path"),
+        ("http://h/#top", "only a path"),
+    ],
+)
+@pytest.mark.parametrize("name", ["USER_SERVICE_URL", "API_GATEWAY_URL", "FCM_ENDPOINT", "FCM_API_URL"])
+def test_an_address_that_clients_would_not_agree_about_is_refused(monkeypatch, capsys, name, address, why):
+    [line] = refused(monkeypatch, capsys, **{name: address})
+    assert line.startswith(f"{name}: ")
+    assert why in line
+    assert "geheim" not in line
+
+
+def test_an_address_may_have_a_path(monkeypatch):
+    settings = given(monkeypatch, USER_SERVICE_URL="https://[::1]:8443/users/", FCM_API_URL="http://fcm/fcm/send")
+    assert (settings.user_service_url, settings.fcm_api_url) == ("https://[::1]:8443/users", "http://fcm/fcm/send")
+
+
+def test_there_may_be_no_gateway_but_no_other_service_less(monkeypatch, capsys):
+    assert given(monkeypatch, API_GATEWAY_URL="none").api_gateway_url is None
+    [line] = refused(monkeypatch, capsys, USER_SERVICE_URL="none")
+    assert line.startswith("USER_SERVICE_URL: ")
 
 
 def test_the_ways_to_the_neighbours_are_settable(monkeypatch):
@@ -137,13 +175,15 @@ def test_the_ways_to_the_neighbours_are_settable(monkeypatch):
         UPSTREAM_PROFILE="dns-core",
         USER_SERVICE_PATHS="/u/{user_id}, /t/?user={user_id}",
         TEMPLATE_SERVICE_PATH="/render/{template_id}",
-        TEMPLATE_SERVICE_FIELDS="variables, language",
+        TEMPLATE_SERVICE_FIELDS="data=variables, language_code=language",
+        TEMPLATE_UNESCAPE_HTML="false",
         API_GATEWAY_PATH="/told/{notification_id}",
         API_GATEWAY_METHOD="put",
     )
     assert settings.user_service_paths == ["/u/{user_id}", "/t/?user={user_id}"]
     assert settings.template_service_path == "/render/{template_id}"
-    assert settings.template_service_fields == ["variables", "language"]
+    assert settings.template_service_fields == ["data=variables", "language_code=language"]
+    assert settings.template_unescape_html is False
     assert (settings.api_gateway_path, settings.api_gateway_method) == ("/told/{notification_id}", "PUT")
 
 

@@ -120,6 +120,17 @@ async def test_the_project_that_is_set_wins_over_the_files(tmp_path: Path) -> No
 
 
 @in_loop
+async def test_a_key_file_of_another_project_changes_the_address(tmp_path: Path) -> None:
+    async with a_provider(Google(), tmp_path) as (provider, there):
+        await provider.send(a_message())
+        key_file(tmp_path, there.url, project_id="other")
+        provider._account.reject(await provider._account.token())
+        await provider.send(a_message())
+        paths = [seen.path for seen in sends(there)]
+    assert paths == ["/v1/projects/demo/messages:send", "/v1/projects/other/messages:send"]
+
+
+@in_loop
 async def test_without_any_project_the_advice_names_the_variable(tmp_path: Path) -> None:
     async with peer(Google()) as there:
         file = key_file(tmp_path, there.url, project_id=None)
@@ -274,6 +285,14 @@ def test_a_message_that_is_too_large_says_by_how_much() -> None:
         encode(a_message(**{**fits, "title": "t" * 97}))
     assert caught.value.code == "payload_too_large"
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"), [("abcd", "'…'"), ("x" * 19 + "abcd", "'…'"), ("x" * 20 + "abcd", "'…abcd'")]
+)
+def test_a_message_shows_of_its_token_what_gives_nothing_away(token: str, shown: str) -> None:
+    message = PushMessage(notification_id="n1", device_token=token, title="T", body="B", ttl=60)
+    assert repr(message) == f"PushMessage('n1', device_token={shown})"
 
 
 def test_text_that_is_not_unicode_is_refused() -> None:

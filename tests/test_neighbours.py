@@ -2,27 +2,27 @@
 
 import asyncio
 import dataclasses
+import re
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from deliveries.contract import read_document
 from deliveries.models import Status
+from deliveries.neighbours.devices import MAX_DEVICES
 from deliveries.neighbours.foreign_json import MAX_DEPTH
 from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
-from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, _redirect
+from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, followed
 from deliveries.outcomes import Ended, TryAgain
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer, payload_data
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.work import Work
-from providers.base import PushMessage
 from providers.breaker import Breaker
-from providers.fcm import build
-from providers.http import Answer, HttpClient
-from tests.google_peer import Google, key_file
-from tests.peer import in_loop, peer
+from providers.http import HttpClient
+from tests.peer import peer
 
 REQUEST = read_document({"notification_id": "n1", "user_id": "u/1", "template_id": "t", "correlation_id": "c1"})
 RETRIES = RetryPolicy.of(attempts=3, min_wait=2, max_wait=10)
@@ -106,10 +106,34 @@ def test_tokens_are_found_where_people_put_them(user, expected):
         ({"push_tokens": [], "device_token": "", "devices": [{"token": "a"}]}, ["a"]),
         ({"push_token": "a", "devices": [{"token": "b"}]}, ["a"]),
         ({"push_token": "a" * 2048}, ["a" * 2048]),
+        ({"pushTokens": ["a"]}, ["a"]),
+        ({"pushToken": "a"}, ["a"]),
+        ({"deviceTokens": ["a"]}, ["a"]),
+        ({"user": {"deviceToken": "a"}}, ["a"]),
+        (
+            {"devices": [{"push_token": "a"}, {"device_token": "b"}, {"deviceToken": "c", "token": None}]},
+            ["a", "b", "c"],
+        ),
+        ({"devices": [{"token": "a"}, {"token": "b", "isActive": False}, {"token": "c", "active": False}]}, ["a"]),
     ],
 )
 def test_a_list_of_devices_is_understood_and_emptiness_hides_nothing(user, expected):
     assert tokens((200, envelope(user))) == expected
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [7, "", " ", None, {"id": 1}, {"token": None}, {"token": ["b"]}, "b" * 2049, {"token": "b\0"},
+     {"token": "b" * 2049, "is_active": False}, {"id": 1, "is_active": False}],
+)  # fmt: skip
+def test_a_device_that_cannot_be_one_costs_the_others_nothing(bad):
+    assert tokens((200, envelope({"push_tokens": [bad, "a", bad, {"token": "c"}]}))) == ["a", "c"]
+
+
+def test_devices_that_are_out_of_use_do_not_count_towards_the_most_that_anybody_has():
+    retired = [{"token": f"old{number}", "is_active": False} for number in range(MAX_DEVICES)]
+    assert tokens((200, envelope({"push_tokens": [*retired, "", "a"]}))) == ["a"]
+    assert len(tokens((200, envelope({"push_tokens": [f"t{number}" for number in range(200)]})))) == MAX_DEVICES
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -145,16 +169,45 @@ def test_a_404_is_no_such_user_first_and_no_device_later():
     with pytest.raises(Ended) as end:
         devices((404, {"detail": "who?"}), **SPLIT)
     assert (end.value.status, end.value.code) == (Status.FAILED, "unknown_user")
-    for later in ((404, {"detail": "no token"}), (200, {"data": {"token": None}}), (200, []), (200, {"data": []})):
+    for later in (
+        (404, {"detail": "no token"}),
+        (200, {"data": {"token": None}}),
+        (200, []),
+        (200, {"data": []}),
+        (200, {"success": True, "data": {}}),
+        (200, {"success": True, "data": None, "message": "No token"}),
+        (200, {"success": True, "message": "No token"}),
+        (200, {"success": False, "error": "No token"}),
+    ):
         with pytest.raises(Ended) as end:
             devices((200, {"data": {"push_enabled": True}}), later, **SPLIT)
         assert (end.value.status, end.value.code) == (Status.SKIPPED, "no_device")
 
 
-@pytest.mark.parametrize("later", [(500, {}), (403, {}), (408, {}), (200, b""), (200, b"<html>"), (200, {"data": "x"})])
+@pytest.mark.parametrize(
+    "later",
+    [(500, {}), (403, {}), (408, {}), (200, b""), (204, b""), (200, b"<html>"), (200, {"data": "x"}), (404, b""),
+     (404, b"<h1>Not Found</h1>")],
+)  # fmt: skip
 def test_trouble_with_the_second_part_is_tried_again_and_never_no_device(later):
     with pytest.raises(TryAgain):
         devices((200, {"data": {"push_enabled": True}}), later, **SPLIT)
+
+
+def test_an_address_that_does_not_exist_is_named_and_never_no_device():
+    with pytest.raises(TryAgain) as trouble:
+        devices((200, envelope({"push": True})), (404, b"<h1>Not Found</h1>"), profile=DNS_CORE)
+    assert trouble.value.code == "user_service_bad_answer"
+    assert re.search("/api/v1/users/[^/]+/push-token: is that its path", trouble.value.reason)
+
+
+@pytest.mark.parametrize("page", [b"", b"<h1>Not Found</h1>"])
+def test_an_unknown_user_is_believed_only_of_the_user_service_itself(page):
+    with pytest.raises(TryAgain):
+        devices((404, page))
+    with pytest.raises(Ended) as end:
+        devices((404, {"detail": "no such user"}))
+    assert end.value.code == "unknown_user"
 
 
 def test_a_device_that_the_first_part_knows_is_not_forgotten():
@@ -199,12 +252,30 @@ def test_the_question_quotes_the_user_and_carries_the_correlation_id():
 
 
 @pytest.mark.parametrize("flag", ["push", "push_enabled", "push_notifications", "allow_push", "pushEnabled"])
-@pytest.mark.parametrize("place", [None, "preferences", "preference"])
+@pytest.mark.parametrize("place", [None, "preferences", "preference", "user.preferences", "user.preference", "user"])
 def test_opting_out_is_heard_in_every_spelling(flag, place):
-    user = {flag: False} if place is None else {place: {flag: False}}
+    user = {flag: False}
+    for name in reversed(place.split(".") if place else ()):
+        user = {name: user}
     with pytest.raises(Ended) as end:
         devices((200, envelope({"push_token": "a"} | user)))
     assert (end.value.status, end.value.code) == (Status.SKIPPED, "opted_out")
+
+
+def test_an_opt_out_beside_the_token_is_heard():
+    with pytest.raises(Ended, match="opted out"):
+        devices((200, envelope({"user": {"push_token": "a", "preferences": {"push": False}}})))
+
+
+@pytest.mark.parametrize("other", [True, "false", 7])
+def test_one_no_is_an_opt_out_whatever_else_is_said(other):
+    with pytest.raises(Ended, match="opted out"):
+        devices((200, envelope({"push_token": "a", "preferences": {"push": other}, "push_enabled": False})))
+
+
+def test_a_yes_elsewhere_makes_no_preference_clear():
+    with pytest.raises(TryAgain, match="neither true nor false"):
+        devices((200, envelope({"push_token": "a", "preferences": {"push": "false"}, "push_enabled": True})))
 
 
 @pytest.mark.parametrize(
@@ -217,6 +288,8 @@ def test_opting_out_is_heard_in_every_spelling(flag, place):
         {"devices": []},
         {"devices": {"push_tokens": []}},
         {"devices": {"count": 0}},
+        {"push_tokens": [""]},
+        {"devices": [{"id": 1, "token": None}]},
     ],
 )
 def test_no_device_is_said_only_of_a_user_without_any(user):
@@ -246,7 +319,6 @@ def test_no_device_is_said_only_of_a_user_without_any(user):
         (200, envelope("text")),
         (200, envelope({"push_token": 7})),
         (200, envelope({"push_tokens": [["a"]]})),
-        (200, envelope({"push_tokens": [{"token": None}]})),
         (200, envelope({"push_token": "nul\0"})),
         (200, envelope({"push_token": "a" * 2049})),
         (200, envelope({"push_token": "ü" * 1025})),
@@ -271,16 +343,16 @@ def test_trouble_is_tried_again_and_never_no_device(answer):
 @pytest.mark.parametrize("body", [b"", b"OK", b"[1, 2]", b'"x"', {"data": "updated"}, {"success": True}, {"data": [1]}])
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_good_status_is_a_success_whatever_the_body(status, body):
-    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) in ({}, [1], [1, 2])
+    assert ask(lambda upstream: upstream.call("POST", "/", "c", {}), (status, body)) in (None, {}, [1], [1, 2])
 
 
 def test_an_answer_is_as_deep_as_anybody_needs_and_no_deeper():
     call = lambda upstream: upstream.call("GET", "/", "c")  # noqa: E731
     nested = lambda levels: b'{"a":' * (levels - 1) + b"{}" + b"}" * (levels - 1)  # noqa: E731
     assert ask(call, (200, nested(MAX_DEPTH))) != {}
-    assert ask(call, (200, nested(MAX_DEPTH + 1))) == {}
-    with pytest.raises(Refusal, match="404: it answered 404"):
-        ask(call, (404, b'{"error":"no","x":' + nested(MAX_DEPTH) + b"}"))
+    assert ask(call, (200, nested(MAX_DEPTH + 1))) is None
+    with pytest.raises(Refusal, match="400: it answered 400"):
+        ask(call, (400, b'{"error":"no","x":' + nested(MAX_DEPTH) + b"}"))
 
 
 def test_a_success_keeps_its_data():
@@ -288,6 +360,8 @@ def test_a_success_keeps_its_data():
     assert ask(call, (200, {"data": {"a": 1}})) == {"a": 1}
     assert ask(call, (200, {"a": 1})) == {"a": 1}
     assert ask(call, (200, [{"a": 1}])) == [{"a": 1}]
+    assert ask(call, (200, {"success": True, "message": "ok", "a": 1})) == {"a": 1}
+    assert ask(call, (200, {"success": True, "data": None, "a": 1})) == {}
 
 
 @pytest.mark.parametrize(
@@ -303,7 +377,8 @@ def test_a_success_keeps_its_data():
         ({"error": {"code": 7, "message": "why"}}, "why"),
         ({"error": 7, "detail": [None, [[]], {}]}, "it answered 400"),
         (["no"], "it answered 400"),
-        ({"error": "x" * 2000}, "x" * 500),
+        ({"error": "no " * 1000}, ("no " * 167)[:500]),
+        ({"error": "no device " + "x" * 160 + ", api_key=hunter2secret"}, "no device xxxx…xxxx, api_key=…"),
     ],
 )  # fmt: skip
 def test_the_reason_of_a_refusal_is_found_in_every_shape(document, reason):
@@ -400,7 +475,7 @@ def test_a_header_of_ours_goes_to_its_neighbour_and_to_nobody_else(status):
 @pytest.mark.parametrize("spelling", ["http://x.test\\@{host}/y", "http://user@{host}/y", "/\\x.test/y"])
 def test_no_spelling_of_an_address_leads_away_from_the_neighbour(spelling):
     location = spelling.format(host="127.0.0.1:8080")
-    there = _redirect("GET", "http://127.0.0.1:8080/here", Answer(302, {"location": location}, b""))
+    there = followed("GET", "http://127.0.0.1:8080/here", 302, {"location": location})
     assert there.startswith("http://127.0.0.1:8080/")
 
 
@@ -444,7 +519,8 @@ def test_a_neighbour_that_refuses_us_is_said_to(status):
     trouble = asked_to_wait(status, {"Retry-After": "7"})
     assert f"refuses us with {status}" in trouble.reason
     assert "credentials" in trouble.reason
-    assert (trouble.code, trouble.burns_attempt, trouble.retry_after) == ("user_service_denied", True, None)
+    assert (trouble.code, trouble.burns_attempt) == ("user_service_denied", False)
+    assert 60 <= trouble.retry_after <= 66
 
 
 def test_an_unknown_user_ends_it():
@@ -458,6 +534,15 @@ def test_a_failure_in_a_good_answer_is_a_refusal():
     with pytest.raises(Ended) as end:
         devices((200, {"success": False, "message": "no such user"}))
     assert end.value.code == "user_refused"
+    assert end.value.reason == "The user service would not tell of user u/1 (200): no such user"
+
+
+@pytest.mark.parametrize("status", [400, 405, 422])
+def test_a_refusal_that_is_no_404_is_not_said_to_mean_that_there_is_no_such_user(status):
+    with pytest.raises(Ended) as end:
+        devices((status, {}))
+    assert end.value.code == "user_refused"
+    assert end.value.reason == f"The user service would not tell of user u/1 ({status}): it answered {status}"
 
 
 def test_an_unreachable_neighbour_is_tried_again():
@@ -497,7 +582,11 @@ def test_an_open_breaker_says_when_to_come_back_and_burns_nothing():
         ({"content": {"title": "T", "body": "B"}}, ("T", "B")),
         ({"name": "T", "content": "B"}, ("T", "B")),
         ({"title": "T\0", "body": "x" * 5000}, ("T", "x" * 4096)),
-        ({"subject": None, "name": "T", "content": {"body": "B"}}, ("T", "B")),
+        ({"subject": None, "name": "the template's own", "content": {"body": "B"}}, ("", "B")),
+        ({"content": {"title": ""}, "name": "the template's own", "body": "B"}, ("", "B")),
+        ({"subject": "S", "html": "<b>x</b>"}, ("S", "x")),
+        ({"content": {"title": "T"}}, ("T", "")),
+        ({"title": "T", "body": None}, ("T", "")),
         ({"title": 7, "subject": "T", "body": ["B"], "body_text": "B"}, ("T", "B")),
         ({"subject": "T", "body_html": "<h1>Hi&nbsp;Ada</h1><p>a &lt; b</p>"}, ("T", "Hi Ada a < b")),
         ({"subject": "T", "body_html": "<p>no</p>", "body_text": "B"}, ("T", "B")),
@@ -525,9 +614,13 @@ def test_a_refused_rendering_is_final_in_every_dialect(profile, status):
     assert "why" in end.value.reason
 
 
-@pytest.mark.parametrize("data", [{"title": 7, "body": None}, ["T"], None, "T"])
+@pytest.mark.parametrize(
+    "data",
+    [{"title": 7, "body": None}, ["T"], None, "T", {"title": "T", "body": {"en": "B"}}, {"title": "T", "body": ["B"]},
+     {"title": "T", "content": {"text": "B"}}, {"title": "T", "html": 7}],
+)  # fmt: skip
 def test_a_rendering_without_text_is_tried_again(data):
-    with pytest.raises(TryAgain):
+    with pytest.raises(TryAgain, match="template service answered with"):
         content((200, envelope(data)))
 
 
@@ -544,6 +637,7 @@ def test_a_template_is_asked_for_where_and_with_what_the_profile_says():
         DNS_CORE,
         dataclasses.replace(SPEC, template_path="/t/{template_id}/render", template_fields=("variables",)),
         dataclasses.replace(SPEC, template_fields=("id", "template_name")),
+        dataclasses.replace(SPEC, template_fields=("slug=template_code", "data=variables", "language_code=language")),
     ):
         ask(lambda u, p=profile: Renderer(u, p).render(request), (200, {"title": "T"}), seen=seen)
     assert [(asked.path, asked.json) for asked in seen] == [
@@ -552,7 +646,24 @@ def test_a_template_is_asked_for_where_and_with_what_the_profile_says():
         ("/api/v1/templates/render", {"template_id": "a/b c", "variables": {}}),
         ("/t/a%2Fb%20c/render", {"variables": {}}),
         ("/api/v1/templates/render", {"id": "a/b c", "template_name": "a/b c"}),
+        ("/api/v1/templates/render", {"slug": "a/b c", "data": {}, "language_code": "en"}),
     ]  # fmt: skip
+
+
+def test_a_template_with_an_id_and_a_code_goes_by_each_where_it_belongs():
+    seen, names = [], {"template_id": "7", "template_code": "w/c"}
+    request = read_document({"notification_id": "n1", "user_id": "u1", **names})
+    for profile in (
+        SPEC,
+        dataclasses.replace(SPEC, template_fields=("id", "template_name")),
+        dataclasses.replace(SPEC, template_path="/t/{template_code}", template_fields=("variables",)),
+    ):
+        ask(lambda u, p=profile: Renderer(u, p).render(request), (200, {"title": "T"}), seen=seen)
+    assert [(asked.path, asked.json) for asked in seen] == [
+        ("/api/v1/templates/render", {**names, "variables": {}, "language": "en"}),
+        ("/api/v1/templates/render", {"id": "7", "template_name": "w/c"}),
+        ("/t/w%2Fc", {"variables": {}}),
+    ]
 
 
 @pytest.mark.parametrize("blank", ["", " "])
@@ -561,6 +672,16 @@ def test_a_template_is_rendered_though_the_message_has_blank_texts(blank):
     request = read_document(fields | {"title": blank, "body": blank})
     rendered = ask(lambda upstream: Renderer(upstream, SPEC).render(request), (200, envelope({"title": "T"})))
     assert rendered.title == "T"
+
+
+@pytest.mark.parametrize(("field", "most"), [("title", 1024), ("body", 4096)])
+def test_variables_make_no_text_longer_than_a_text_may_be(field, most):
+    document = {"notification_id": "n1", "user_id": "u1", "variables": {"a": "x" * 60_000}}
+    request = read_document(document | {field: "{{a}}" * (most // 5)})
+    begun = time.monotonic()
+    rendered = ask(lambda upstream: Renderer(upstream, SPEC).render(request))
+    assert getattr(rendered, field) == "x" * most
+    assert time.monotonic() - begun < 1
 
 
 def report(*answers, seen, profile=SPEC, status=Status.FAILED, **fields):
@@ -577,9 +698,11 @@ def test_a_report_holds_nothing_but_what_the_gateway_takes():
     assert seen[0].json["status"] == "failed"
 
 
-def test_a_gateway_that_knows_the_request_only_is_told_by_that_id():
+@pytest.mark.parametrize("unknown", [(404, {}), (200, {"success": False, "message": "unknown"})])
+def test_a_gateway_that_knows_the_request_only_is_told_by_that_id(unknown):
     seen = []
-    report((404, {}), (201, envelope(None)), seen=seen, request_id="r1")
+    said = report(unknown, (201, envelope(None)), seen=seen, request_id="r1")
+    assert not said.refused
     assert [asked.json["notification_id"] for asked in seen] == ["n1", "r1"]
 
 
@@ -599,6 +722,13 @@ def test_a_gateway_in_trouble_is_owed_the_report():
     said = report((500, {}), seen=[])
     assert not said.refused
     assert 2 <= said.wait <= 2.3
+
+
+def test_where_there_is_no_gateway_nothing_is_owed():
+    work = Work(REQUEST, 1, False, 0.0, status=Status.FAILED, error_message="why")
+    said = asyncio.run(Reporter(None, SPEC, RETRIES.report).report(work))
+    assert (said.error, said.wait, said.refused) == ("", None, False)
+    asyncio.run(Reporter(None, SPEC, RETRIES.report).report_invalid("n1", "c1", "why"))
 
 
 AT = "2026-11-22T00:00:00+00:00"
@@ -633,8 +763,8 @@ def test_a_gateway_that_has_the_id_in_its_path_may_know_the_request_only():
     assert [asked.path for asked in seen] == ["/internal/notifications/n1", "/internal/notifications/r%2F1"]
 
 
-def test_the_app_gets_the_metadata_and_the_id():
-    request = REQUEST.model_copy(update={"metadata": {"k": 1}})
+def test_the_app_gets_the_metadata_and_the_id_that_no_metadata_replaces():
+    request = REQUEST.model_copy(update={"metadata": {"k": 1, "notification_id": "another"}})
     assert payload_data(request) == {"notification_id": "n1", "k": 1}
 
 
@@ -652,30 +782,3 @@ def test_googles_waits_begin_at_ten_seconds_and_at_most_double_by_chance():
 
 def test_a_refusal_says_its_status():
     assert str(Refusal(400, "no")) == "400: no"
-
-
-# --- the furthest neighbour: FCM -----------------------------------------------------------------
-
-
-@in_loop
-async def test_a_key_file_of_another_project_changes_the_address(tmp_path):
-    google, http = Google(), HttpClient()
-    message = PushMessage(notification_id="n1", device_token="d", title="T", body="B", ttl=60)
-    async with peer(google) as there:
-        provider = build(http, credentials_file=key_file(tmp_path, there.url), endpoint=there.url)
-        await provider.send(message)
-        key_file(tmp_path, there.url, project_id="other")
-        provider._account.reject(await provider._account.token())
-        await provider.send(message)
-        await provider.close()
-    await http.close()
-    paths = [seen.path for seen in there.seen if seen.path != "/token"]
-    assert paths == ["/v1/projects/demo/messages:send", "/v1/projects/other/messages:send"]
-
-
-@pytest.mark.parametrize(
-    ("token", "shown"), [("abcd", "'…'"), ("x" * 19 + "abcd", "'…'"), ("x" * 20 + "abcd", "'…abcd'")]
-)
-def test_a_message_shows_of_its_token_what_gives_nothing_away(token, shown):
-    message = PushMessage(notification_id="n1", device_token=token, title="T", body="B", ttl=60)
-    assert repr(message) == f"PushMessage('n1', device_token={shown})"

@@ -27,12 +27,15 @@ def test_settings_change_what_they_name_and_nothing_else():
             user_service_paths=["/users/{user_id}", "/devices/{user_id}"],
             template_service_path="/render/{template_id}",
             template_service_fields=["variables"],
+            template_unescape_html=True,
             api_gateway_path="/told/{notification_id}",
             api_gateway_method="PUT",
         )
     )
     assert chosen.user_paths == ("/users/{user_id}", "/devices/{user_id}")
     assert (chosen.template_path, chosen.template_fields) == ("/render/{template_id}", ("variables",))
+    assert chosen.unescape_html
+    assert not in_force(push(upstream_profile="dns-core", template_unescape_html=False)).unescape_html
     assert (chosen.report_method, chosen.report_path) == ("PUT", "/told/{notification_id}")
     assert (chosen.words, chosen.report_body, chosen.high_priorities) == (
         SPEC.words, SPEC.report_body, SPEC.high_priorities,
@@ -57,6 +60,8 @@ def test_a_report_that_would_name_nobody_is_an_error_of_the_settings(settings):
     [error] = reports_name_their_notification()
     assert error.id == "deliveries.E001"
     assert "API_GATEWAY_PATH is /told" in error.msg
+    settings.PUSH = push(upstream_profile="ancestor", api_gateway_path="/told", api_gateway_url=None)
+    assert reports_name_their_notification() == []
     settings.PUSH = push(upstream_profile="ancestor", api_gateway_path="/told?id={notification_id}")
     assert reports_name_their_notification() == []
     settings.PUSH = push(upstream_profile="spec", api_gateway_path="/told")

@@ -66,6 +66,8 @@ def advice(notification: Notification) -> str:
 
 def report(notification: Notification) -> str:
     """What the gateway has been told."""
+    if settings.PUSH.api_gateway_url is None:
+        return "There is no gateway to tell."
     if notification.reported_at is not None:
         return "The gateway has been told."
     if notification.report_refused_at is not None:

@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import requests
 from django.conf import settings
 from pydantic import SecretStr
 
-from deliveries.doctor.findings import Finding, failed, ok, warning
+from deliveries.doctor.findings import Finding, Level, failed, ok, warning
 from deliveries.doctor.reaching import Unreached, reach, without_secrets
 from deliveries.models import Status
 from deliveries.neighbours.profiles import Report, filled, in_force
-from deliveries.neighbours.upstreams import headers_of
+from deliveries.neighbours.upstreams import followed, headers_of
 
 #: A user and a template that nobody has.
 MADE_UP = "doctor-check"
@@ -24,30 +25,37 @@ MADE_UP = "doctor-check"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a service is asked, which changes nothing there. `setting` names its address.
+    """What a service is asked, which changes nothing there.
 
+    `setting` names its address and `ways` the paths under it; `method` is the worker's.
     `in_json`: it is one that the service answers in JSON, whatever the answer is.
     """
 
     setting: str
+    ways: str
+    method: str
     request: requests.Request
     in_json: bool = True
 
 
-def question_for(neighbour: str) -> Question:
-    """The question for a neighbour, as the profile in force has it. A status is never posted to the gateway."""
+def questions_for(neighbour: str) -> Iterator[Question]:
+    """The questions for a neighbour, as the profile in force has them. A status is never posted to the gateway."""
     push = settings.PUSH
     profile = in_force(push)
     if neighbour == "user service":
-        path = filled(profile.user_paths[0], user_id=MADE_UP)
-        return Question("USER_SERVICE_URL", _request("GET", push.user_service_url + path, push.user_service_header))
-    if neighbour == "template service":
-        path, order = profile.ordered(MADE_UP, {}, "en")
-        url = push.template_service_url + path
-        return Question("TEMPLATE_SERVICE_URL", _request("POST", url, push.template_service_header, json=order))
-    _, path, _ = profile.told(Report(MADE_UP, Status.FAILED, datetime.now(UTC), None))
-    request = _request("OPTIONS", push.api_gateway_url + path, push.api_gateway_header)
-    return Question("API_GATEWAY_URL", request, in_json=False)
+        for path in profile.user_paths:
+            url = push.user_service_url + filled(path, user_id=MADE_UP)
+            yield Question(
+                "USER_SERVICE_URL", "USER_SERVICE_PATHS", "GET", _request("GET", url, push.user_service_header)
+            )
+    elif neighbour == "template service":
+        path, order = profile.ordered(MADE_UP, None, {}, "en")
+        request = _request("POST", push.template_service_url + path, push.template_service_header, json=order)
+        yield Question("TEMPLATE_SERVICE_URL", "TEMPLATE_SERVICE_PATH", "POST", request)
+    elif push.api_gateway_url is not None:
+        method, path, _ = profile.told(Report(MADE_UP, Status.FAILED, datetime.now(UTC), None))
+        request = _request("OPTIONS", push.api_gateway_url + path, push.api_gateway_header)
+        yield Question("API_GATEWAY_URL", "API_GATEWAY_PATH", method, request, in_json=False)
 
 
 def _request(method: str, url: str, header: SecretStr | None, **more: Any) -> requests.Request:
@@ -55,16 +63,26 @@ def _request(method: str, url: str, header: SecretStr | None, **more: Any) -> re
 
 
 def examine(neighbour: str) -> Iterator[Finding]:
-    question = question_for(neighbour)
+    """What it answers, up to the first trouble: the next question would likely meet the same."""
+    if neighbour == "gateway" and settings.PUSH.api_gateway_url is None:
+        yield ok(neighbour, "API_GATEWAY_URL: is none, so nobody is told how notifications end.")
+        return
+    for question in questions_for(neighbour):
+        finding = _asked(neighbour, question)
+        yield finding
+        if finding.level is not Level.OK:
+            return
+
+
+def _asked(neighbour: str, question: Question) -> Finding:
     try:
         status, headers, body = reach(question.setting, question.request)
     except Unreached as trouble:
-        yield failed(neighbour, trouble.what, trouble.fix)
-        return
-    yield _judged(neighbour, question, status, headers.get("location", ""), body)
+        return failed(neighbour, trouble.what, trouble.fix)
+    return _judged(neighbour, question, status, headers, body)
 
 
-def _judged(neighbour: str, question: Question, status: int, location: str, body: bytes) -> Finding:
+def _judged(neighbour: str, question: Question, status: int, headers: dict[str, str], body: bytes) -> Finding:
     """Any answer will do that says the service is there and lets us in."""
     setting = question.setting
     asked = f"{setting}: {question.request.method} {without_secrets(question.request.url)} answered {status}"
@@ -77,12 +95,14 @@ def _judged(neighbour: str, question: Question, status: int, location: str, body
             neighbour, f"{asked}: it is in trouble.", f"See the log of the {neighbour}, or correct {setting}."
         )
     if 300 <= status < 400:
-        fix = f"Set {setting} to where it really is: a redirect to another host is not followed."
-        return warning(neighbour, f"{asked} and points to {without_secrets(location)}.", fix)
+        goes = followed(question.method, question.request.url, status, headers) is not None
+        cost = "is followed, and makes every request two" if goes else f"with {status} there is not followed"
+        fix = f"Set {setting}, or {question.ways}, to where it really is: a redirect {cost}."
+        return warning(neighbour, f"{asked} and points to {without_secrets(headers.get('location', ''))}.", fix)
     if question.in_json and (status == 405 or not _is_json(body)):
-        fix = f"Correct {setting}, or choose in UPSTREAM_PROFILE how the {neighbour} speaks."
+        fix = f"Correct {setting}, choose in UPSTREAM_PROFILE how the {neighbour} speaks, or set {question.ways}."
         return warning(neighbour, f"{asked}, and not as the {neighbour} would.", fix)
-    return ok(neighbour, f"It answers ({status}).")
+    return ok(neighbour, f"It answers {question.request.method} {urlsplit(question.request.url).path} ({status}).")
 
 
 def _is_json(body: bytes) -> bool:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from deliveries.neighbours.spellings import is_blank
+
 #: More devices than any person has; what lies beyond is a fault of the user service, or somebody's joke.
 MAX_DEVICES = 100
 #: FCM's have some 200. The ledger has them in an index, whose entries end at 2700 bytes.
 MAX_TOKEN_BYTES = 2048
+
+#: What people call a device's token, and that it is in use.
+TOKEN = ("token", "push_token", "device_token", "fcm_token", "pushToken", "deviceToken")
+ACTIVE = ("is_active", "isActive", "active")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +26,42 @@ class Device:
 
 
 def devices_in(value: Any) -> list[Device]:
-    """One token or a list of them, as texts or as objects; each active device once. Raises ValueError."""
-    entries = value if isinstance(value, list) else [] if value is None else [value]
+    """One token or a list of them, as texts or as objects; each active device once.
+
+    A token that cannot be one costs its own device alone. Raises ValueError where there is nothing else.
+    """
+    entries = value if isinstance(value, list) else [value]
     devices: dict[str, Device] = {}
-    for entry in entries[:MAX_DEVICES]:
+    unusable = False
+    for entry in entries:
         fields = entry if isinstance(entry, dict) else {"token": entry}
-        token = fields.get("token")
-        if not isinstance(token, str) or not _is_token(token):
-            raise ValueError(f"device tokens that are not text of up to {MAX_TOKEN_BYTES} bytes")
-        if fields.get("is_active") is not False:
+        token = _token(fields)
+        if is_blank(token) or any(fields.get(name) is False for name in ACTIVE):
+            continue
+        if _is_token(token):
             platform = fields.get("platform") or fields.get("device_type")
             devices.setdefault(token, Device(token, _platform(platform)))
-    return list(devices.values())
+        else:
+            unusable = True
+    if unusable and not devices:
+        raise ValueError(f"device tokens that are not text of up to {MAX_TOKEN_BYTES} bytes")
+    return list(devices.values())[:MAX_DEVICES]
 
 
-def _is_token(text: str) -> bool:
-    return bool(text.strip()) and "\0" not in text and len(text.encode()) <= MAX_TOKEN_BYTES
+def tokens_among(addresses: Any) -> list[str]:
+    """What may be device tokens among addresses of any kind, one or a list."""
+    some = addresses if isinstance(addresses, list) else [addresses]
+    return [address for address in some if isinstance(address, str) and "@" not in address]
+
+
+def _token(fields: dict[str, Any]) -> Any:
+    """Whatever stands where the token should, None where that is blank, the object itself where there is no place."""
+    named = [fields[name] for name in TOKEN if name in fields]
+    return next((token for token in named if not is_blank(token)), None if named else fields)
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value and len(value.encode()) <= MAX_TOKEN_BYTES
 
 
 def _platform(value: Any) -> str:

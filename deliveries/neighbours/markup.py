@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
-#: A tag with its name, or what stands between tags. Written so that no input takes more than one pass.
-PIECE = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*|!--)[^<>]*>|[^<]+|<")
+#: A tag with its name, or what stands between tags. Nothing that was read is given back: one pass for any input.
+PIECE = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*+|!--)[^<>]*+>|[^<]+|<")
 SILENT = frozenset({"script", "style", "head", "title"})
 INLINE = frozenset(
     {"a", "abbr", "b", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub", "sup", "u"}

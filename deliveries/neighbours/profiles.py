@@ -28,6 +28,7 @@ class Report:
 class Profile:
     """One dialect: paths with their placeholders, what is sent, and the words for each ending.
 
+    `template_fields` are the keys of a rendering's order; one of another name than it has here is `key=name`.
     `report_body` takes the report and the gateway's word for its status. Of the answers every dialect is understood,
     as `spellings` has them.
     """
@@ -52,12 +53,22 @@ class Profile:
         """The gateway's word for an ending; what it has none for has failed."""
         return self.words.get(status, "failed")
 
-    def ordered(self, template_id: str, variables: dict[str, Any], language: str) -> tuple[str, dict[str, Any]]:
-        """The path and the body of a rendering's order."""
-        known = dict.fromkeys(("template_id", "template_code", "template_name", "id"), template_id)
-        values: dict[str, Any] = known | {"variables": variables, "language": language}
-        path = filled(self.template_path, template_id=template_id)
-        return path, {field: values[field] for field in self.template_fields}
+    def ordered(
+        self, template_id: str, template_code: str | None, variables: dict[str, Any], language: str
+    ) -> tuple[str, dict[str, Any]]:
+        """The path and the body of a rendering's order; a template without a code goes by its id."""
+        code = template_code or template_id
+        values = {
+            "template_id": template_id,
+            "id": template_id,
+            "template_code": code,
+            "template_name": code,
+            "variables": variables,
+            "language": language,
+        }
+        path = filled(self.template_path, template_id=template_id, template_code=code)
+        fields = (field.partition("=") for field in self.template_fields)
+        return path, {key: values[name or key] for key, _, name in fields}
 
     def told(self, report: Report) -> tuple[str, str, dict[str, Any]]:
         """The method, the path and the body of a report."""
@@ -126,7 +137,11 @@ def in_force(push: Any) -> Profile:
         "user_paths": tuple(push.user_service_paths),
         "template_path": push.template_service_path,
         "template_fields": tuple(push.template_service_fields),
+        "unescape_html": push.template_unescape_html,
         "report_path": push.api_gateway_path,
         "report_method": push.api_gateway_method,
     }
-    return replace(PROFILES[push.upstream_profile], **{name: value for name, value in said.items() if value})
+    unsaid = (None, ())
+    return replace(
+        PROFILES[push.upstream_profile], **{name: value for name, value in said.items() if value not in unsaid}
+    )

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 import orjson
 from pydantic import SecretStr
 
+from deliveries.masking import conceal_text
 from deliveries.neighbours.foreign_json import is_too_deep
 from deliveries.outcomes import TryAgain
 from deliveries.retries import LONGEST_WAIT
@@ -20,15 +21,21 @@ from providers.http import Answer, HttpClient, HttpFault, retry_after
 TIMEOUT = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 
-#: Seconds to wait for a neighbour that asks us to slow down, where it does not say how long; and the least.
+#: Seconds to wait for a neighbour that does not let us in, or that asks us to slow down and does not say how long; and
+#: the least where it does.
 DEFAULT_WAIT = 60.0
 SHORTEST_WAIT = 1.0
+
+#: With a page, or with nothing, these are said by what stands before a service: a path is wrong, or it is not there.
+NO_SUCH_ADDRESS = frozenset({404, 405, 410})
 
 #: Redirects that repeat a request as it was, and those that do so for a GET.
 SAME_AGAIN = frozenset({307, 308})
 GET_AGAIN = SAME_AGAIN | {301, 302}
-#: What an answer holds; {} where that is nothing.
-Data = dict[str, Any] | list[Any]
+#: What an answer holds: {} where it says that this is nothing, None where nothing can be read.
+Data = dict[str, Any] | list[Any] | None
+#: Keys of an answer that are not its data, where it has no key for that.
+ENVELOPE = frozenset({"success", "status", "error", "message", "meta"})
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -58,7 +65,7 @@ class Upstream:
         self._headers = {"Content-Type": "application/json"} | dict(headers or {})
 
     async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> Data:
-        """Returns the data of a good answer, {} where it has none; raises Refusal or TryAgain."""
+        """Returns the data of a good answer; raises Refusal or TryAgain."""
         try:
             ticket = self.breaker.admit()
         except BreakerOpen as held:
@@ -68,7 +75,7 @@ class Upstream:
         body = None if document is None else orjson.dumps(document)
         with ticket:
             answer = await self._answer(ticket, method, self._base_url + path, headers, body)
-        return self._data(answer)
+        return self._data(answer, path)
 
     async def _answer(
         self, ticket: Ticket, method: str, url: str, headers: dict[str, str], body: bytes | None
@@ -76,7 +83,7 @@ class Upstream:
         """Returns an answer that is not a 5xx and tells the breaker how it went; raises TryAgain."""
         try:
             answer = await self._asked(method, url, headers, body)
-            there = _redirect(method, url, answer)
+            there = followed(method, url, answer.status, answer.headers)
             if there is not None:
                 answer = await self._asked(method, there, headers, body)
         except HttpFault as fault:
@@ -95,16 +102,18 @@ class Upstream:
             method, url, headers=headers, body=body, timeout=TIMEOUT, max_bytes=MAX_ANSWER_BYTES
         )
 
-    def _data(self, answer: Answer) -> Data:
+    def _data(self, answer: Answer, path: str) -> Data:
         """The data of an answer, out of its envelope if it has one; raises Refusal or TryAgain."""
         status = answer.status
         document = _document(answer.body)
         envelope = document if isinstance(document, dict) else {}
         if 200 <= status < 300 and envelope.get("success") is not False:
-            data = envelope.get("data") if "success" in envelope or "data" in envelope else document
-            return data if isinstance(data, dict | list) else {}
+            return _unwrapped(document)
         if status >= 300:
             self._stop_if_not_now(answer)
+        if status in NO_SUCH_ADDRESS and document is None:
+            what = f"answered {status} and no JSON at {path}: is that its path, and its address right?"
+            raise self._trouble("bad_answer", what, http_status=status)
         raise Refusal(status, _reason(envelope) or f"it answered {status}")
 
     def _stop_if_not_now(self, answer: Answer) -> None:
@@ -114,7 +123,7 @@ class Upstream:
             raise self._trouble("bad_answer", f"answered {status} and points elsewhere", http_status=status)
         if status in (401, 403):
             what = f"refuses us with {status}: check our credentials for it and the network policy"
-            raise self._trouble("denied", what, http_status=status)
+            raise self._trouble("denied", what, http_status=status, after=_jittered(DEFAULT_WAIT), burns=False)
         if status == 429:
             after = _wait(answer) or _jittered(DEFAULT_WAIT)
             raise self._trouble("throttled", "asks us to slow down", http_status=status, after=after, burns=False)
@@ -141,15 +150,15 @@ def headers_of(setting: SecretStr | None) -> dict[str, str]:
     return {name: value.strip()}
 
 
-def _redirect(method: str, url: str, answer: Answer) -> str | None:
-    """Where the answer wants the same request to be made; None for any other answer, and away from the neighbour.
+def followed(method: str, url: str, status: int, headers: Mapping[str, str]) -> str | None:
+    """Where an answer wants the same request to be made; None for any other answer, and away from the neighbour.
 
     Only the path is taken from the answer: no way of spelling an address leads to another host.
     """
-    if answer.status not in (GET_AGAIN if method == "GET" else SAME_AGAIN):
+    if status not in (GET_AGAIN if method == "GET" else SAME_AGAIN):
         return None
     try:
-        location = answer.headers.get("location", "")
+        location = headers.get("location", "")
         here, there = urlsplit(url), urlsplit(urljoin(url, location))
         at_home = location != "" and _origin(here) == _origin(there)
     except ValueError:  # not an address, or a header that is no text
@@ -177,17 +186,29 @@ def _header(text: str) -> str:
 
 
 def _document(body: bytes) -> Data:
-    """The JSON object or list of an answer; {} for anything else, and for what is nested too deep."""
+    """The JSON object or list of an answer; None for anything else, and for what is nested too deep."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {}
-    return document if isinstance(document, dict | list) and not is_too_deep(document, body) else {}
+        return None
+    return document if isinstance(document, dict | list) and not is_too_deep(document, body) else None
+
+
+def _unwrapped(document: Data) -> Data:
+    """The data of a good answer, out of its envelope if it has one."""
+    if not isinstance(document, dict):
+        return document
+    if "data" in document:
+        data = {} if document["data"] is None else document["data"]
+        return data if isinstance(data, dict | list) else None
+    if "success" in document:
+        return {key: value for key, value in document.items() if key not in ENVELOPE}
+    return document
 
 
 def _reason(document: dict[str, Any]) -> str | None:
     """The error texts of an answer, each once, from the usual places; None where there is none."""
-    texts = [plain(text) for key in ("error", "message", "detail") for text in _texts(document.get(key))]
+    texts = [plain(conceal_text(text)) for key in ("error", "message", "detail") for text in _texts(document.get(key))]
     return plain("; ".join(dict.fromkeys(filter(None, texts)))) or None
 
 

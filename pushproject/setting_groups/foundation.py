@@ -16,7 +16,8 @@ class Foundation(BaseSettings):
     debug: bool = setting(False, "`true` shows tracebacks in the browser: for development only.")
     var_dir: Path = setting(
         BASE_DIR / "var",
-        "Directory of what the service keeps on disk: embedded PostgreSQL, generated secret key.",
+        "Directory of what the service keeps on disk: embedded PostgreSQL, generated secret key. Without it: `var` in "
+        "the project's directory.",
     )
     log_level: Level = setting("INFO", "Least level that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 

@@ -34,7 +34,10 @@ class DnsCore(Dialect):
     """As its services answer: the user service on Django, templates on FastAPI, the gateway on NestJS."""
 
     name = "dns-core"
-    about = "template and notification ids are UUIDs, texts are escaped for HTML, refusals in three shapes"
+    about = (
+        "template and notification ids are UUIDs, texts are escaped for HTML, refusals in three shapes; push-token is "
+        "what its push service asks, and what its user service still lacks"
+    )
     templates: ClassVar[Mapping[str, str]] = {
         "00000000-": "400: there is no such template",
         "bad00000-": "500: the rendering breaks",
@@ -50,7 +53,7 @@ class DnsCore(Dialect):
             ),
             Call(
                 "users", "token_lookups", "GET", f"{users}/push-token", self.push_token,
-                "User service: {success, message, data: {push_token}}, the one device of a user, or null.",
+                "User service, if it had what its push service asks: {success, message, data: {push_token}}, or null.",
             ),
             Call(
                 "templates", "renders", "POST", "/api/v1/templates/render", self.render,
