@@ -75,7 +75,7 @@ def test_the_form_starts_with_what_most_need(admin_client):
     ],
 )
 def test_a_key_that_cannot_be_is_refused_in_a_sentence(admin_client, wrong, sentence):
-    taken = keys.create("taken", actor="shell test")
+    taken = keys.create("taken", actor="shell test").key
     answer = admin_client.post(ADD, SHOP | wrong)
     assert sentence in text(answer)
     assert "push_" not in answer.content.decode()
@@ -95,7 +95,7 @@ def test_the_list_tells_who_may_what_until_when(admin_client):
 
 
 def test_a_key_is_revoked_from_its_list(admin_client):
-    key = keys.create("shop", actor="shell test")
+    key = keys.create("shop", actor="shell test").key
     chosen = [ApiKey.objects.get().pk]
     shown = admin_client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen}, follow=True)
     assert "1 revoked" in text(shown)
@@ -107,7 +107,7 @@ def test_a_key_is_revoked_from_its_list(admin_client):
 def test_who_may_only_look_makes_and_revokes_no_key(client):
     guest = User.objects.create_user("guest", password="guest", is_staff=True)
     guest.user_permissions.add(Permission.objects.get(codename="view_apikey"))
-    key = keys.create("shop", actor="shell test")
+    key = keys.create("shop", actor="shell test").key
     client.force_login(guest)
     assert "Add API key" not in text(client.get(listed(ApiKey)))
     assert client.get(ADD).status_code == 403
