@@ -69,13 +69,13 @@ def create(
     return Made(key, replaced)
 
 
-def revoke(name: str, *, actor: str) -> None:
-    """Ends the key of that name, and writes down who did. Raises ApiKey.DoesNotExist where there is none to end."""
+def revoke(name: str, *, actor: str, reason: str = "") -> None:
+    """Ends the key of that name; who did it and why is written down. Raises ApiKey.DoesNotExist where there is none."""
     name = name.strip()
     with transaction.atomic():
         if not ApiKey.objects.filter(name=name, revoked_at=None).update(revoked_at=timezone.now()):
             raise ApiKey.DoesNotExist(f"There is no valid key named {name}.")
-        AuditEntry.objects.create(actor=actor, action=AuditEntry.Action.KEY_REVOKED, subject=name)
+        AuditEntry.objects.create(actor=actor, action=AuditEntry.Action.KEY_REVOKED, subject=name, reason=reason)
 
 
 def find(key: bytes) -> ApiKey | None:
