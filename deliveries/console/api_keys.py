@@ -17,7 +17,7 @@ from django.utils import timezone
 from deliveries.api import keys
 from deliveries.console.base import numbers
 from deliveries.console.columns import when, when_short
-from deliveries.console.operating import Chosen, OperableAdmin, Operation
+from deliveries.console.operating import Chosen, OperableAdmin, Operation, actor
 from deliveries.models import ApiKey, AuditEntry
 from deliveries.operations import Outcome, Who
 
@@ -123,7 +123,7 @@ class ApiKeyAdmin(OperableAdmin):
         form = NewKey(request.POST or None, label_suffix="")
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": "Make an API key", "form": form}
         if form.is_valid():
-            context |= _made(form, f"user {request.user.get_username()}")
+            context |= _made(form, actor(request))
         return TemplateResponse(request, "admin/deliveries/new_key.html", context)
 
     @admin.display(description="state")

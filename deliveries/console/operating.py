@@ -165,7 +165,7 @@ class OperableAdmin(LedgerAdmin):
         form = Confirmation(operation, _can_force(request, operation, chosen), request.POST)
         if not chosen or not form.is_valid():
             return self.ask(request, operation, chosen, form)
-        who = Who(f"user {request.user.get_username()}", form.cleaned_data["reason"])
+        who = Who(actor(request), form.cleaned_data["reason"])
         outcomes = operation.act(chosen, who, form.cleaned_data.get("force", False))
         for level, message in told(outcomes):
             messages.add_message(request, level, message)
@@ -219,6 +219,11 @@ class OperableAdmin(LedgerAdmin):
             for operation in self.operations
             if self.standing(row) in operation.offered_in
         ]
+
+
+def actor(request: HttpRequest) -> str:
+    """Who asks, for the audit log: `user ada`."""
+    return f"user {request.user.get_username()}"
 
 
 def _confirm_list(operation: Operation, table: OperableAdmin, request: HttpRequest, _: QuerySet[Any]) -> HttpResponse:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import requests
 from django.conf import settings
 from pydantic import SecretStr
 
-from deliveries.doctor.findings import Finding, failed, ok, warning
+from deliveries.doctor.findings import Finding, Level, failed, ok, warning
 from deliveries.doctor.reaching import Unreached, reach, without_secrets
 from deliveries.models import Status
 from deliveries.neighbours.profiles import Report, filled, in_force
@@ -20,6 +21,8 @@ from deliveries.neighbours.upstreams import headers_of
 
 #: A user and a template that nobody has.
 MADE_UP = "doctor-check"
+#: A path that no service has.
+NOWHERE = "/doctor-check/nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,13 @@ def examine(neighbour: str) -> Iterator[Finding]:
     question = question_for(neighbour)
     try:
         status, headers, body = reach(question.setting, question.request)
+        finding = _judged(neighbour, question, status, headers.get("location", ""), body)
+        if finding.level == Level.OK and _answers_all_alike(question, status, body):
+            finding = _all_alike(neighbour, question, status)
     except Unreached as trouble:
         yield failed(neighbour, trouble.what, trouble.fix)
         return
-    yield _judged(neighbour, question, status, headers.get("location", ""), body)
+    yield finding
 
 
 def _judged(neighbour: str, question: Question, status: int, location: str, body: bytes) -> Finding:
@@ -83,6 +89,30 @@ def _judged(neighbour: str, question: Question, status: int, location: str, body
         fix = f"Correct {setting}, or choose in UPSTREAM_PROFILE how the {neighbour} speaks."
         return warning(neighbour, f"{asked}, and not as the {neighbour} would.", fix)
     return ok(neighbour, f"It answers ({status}).")
+
+
+def _answers_all_alike(question: Question, status: int, body: bytes) -> bool:
+    """Whether a path that no service has is answered the same. OPTIONS often is, and rightly; but not with a 404."""
+    if not question.in_json and status != 404:
+        return False
+    asked = question.request
+    url = getattr(settings.PUSH, question.setting.lower()) + NOWHERE
+    nowhere = requests.Request(asked.method, url, asked.headers, json=asked.json)
+    other, _, rest = reach(question.setting, nowhere)
+    return (status, _without_path(body, asked.url)) == (other, _without_path(rest, url))
+
+
+def _without_path(body: bytes, url: str) -> bytes:
+    """Many a "not found" names the path."""
+    return body.replace(urlsplit(url).path.encode(), b"")
+
+
+def _all_alike(neighbour: str, question: Question, status: int) -> Finding:
+    setting = question.setting
+    asked = f"{setting}: {question.request.method} {without_secrets(question.request.url)} answered {status}"
+    what = f"{asked}, and so is a path answered that no service has: whether it is the {neighbour} is not known."
+    fix = f"Check the path in {setting}, and in UPSTREAM_PROFILE how the {neighbour} speaks."
+    return warning(neighbour, what, fix)
 
 
 def _is_json(body: bytes) -> bool:
