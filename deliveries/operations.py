@@ -21,7 +21,7 @@ from deliveries.neighbours.profiles import in_force
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited
 
-DONE = frozenset({"resent", "cancelling", "redriven", "known", "discarded"})
+DONE = frozenset({"resent", "cancelling", "redriven", "known", "discarded", "revoked"})
 
 SENTENCES = {
     "resent": "It is being sent again.",
@@ -38,6 +38,8 @@ SENTENCES = {
     "cut": "Only a part of its body was kept, so it cannot be read again. Have it published anew.",
     "not_open": "It is not open: it was redriven or discarded before, or it does not exist.",
     "discarded": "It is closed for good.",
+    "revoked": "Calls with it answer 401 from now on.",
+    "not_valid": "It is not valid any more.",
 }
 MAY_REPEAT = "The outcome of an earlier send is unknown: it may arrive twice."
 
@@ -56,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it for one subject (a notification's id, or a dead letter's): a code, and a sentence for people."""
+    """What came of it for one subject (id of a notification or dead letter, a key's name): a code and a sentence."""
 
     subject: str
     code: str

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from pydantic import FilePath, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -114,10 +115,21 @@ def refuse(*lines: str) -> NoReturn:
 def load() -> Environment:
     """The settings, read once at start; a wrong one ends the process (see `refuse`).
 
-    ENV_FILE names another file than `.env`, or none when it is empty.
+    ENV_FILE names another file than `.env`, which then has to be there, or none when it is empty.
     """
-    file = os.environ.get("ENV_FILE", str(BASE_DIR / ".env"))
+    named = os.environ.get("ENV_FILE")
+    if named:
+        _refuse_unreadable(Path(named).expanduser())
+    file = str(BASE_DIR / ".env") if named is None else named
     try:
         return Environment(_env_file=file or None)
     except ValidationError as error:
         refuse(*map(fault_line, error.errors(include_url=False)))
+
+
+def _refuse_unreadable(file: Path) -> None:
+    """Without its settings the service would be another one: embedded, and empty."""
+    if not os.access(file, os.R_OK) or file.is_dir():
+        refuse(
+            f"ENV_FILE: {file} is no file that can be read. Fix: Correct its path, or leave ENV_FILE empty for none."
+        )

@@ -13,9 +13,9 @@ INTRODUCTION = """\
 # Settings
 
 Read from the environment, then from `.env` in the project's directory (`ENV_FILE` names another
-file, or none when it is empty). An empty value counts as not set. A wrong one stops the start with
-exit status 78 and a line that says what to change. `.env.example` has all of them; both are written
-by `make settings`.
+file, which has to be there, or none when it is empty). An empty value counts as not set. A
+wrong one stops the start with exit status 78 and a line that says what to change. `.env.example`
+has all of them; both are written by `make settings`.
 
 | name | default | meaning |
 |---|---|---|

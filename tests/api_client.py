@@ -33,7 +33,7 @@ class Api:
 
 
 def a_key(name: str = "tests", scopes: Any = EVERYTHING, **how: Any) -> str:
-    return keys.create(name, scopes, **how, actor="shell test")
+    return keys.create(name, scopes, **how, actor="shell test").key
 
 
 @pytest.fixture

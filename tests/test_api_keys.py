@@ -1,7 +1,7 @@
 """API keys: shown once, kept as a hash, good for what they were made for, until they expire or are revoked."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -92,6 +92,32 @@ def test_a_new_key_replaces_the_older_of_its_name():
     assert new.post(message("n-1")).status_code == 202
 
 
+def test_blanks_at_the_ends_of_a_name_are_none_of_it():
+    key = a_key(" shop ")
+    keys.revoke(" shop ", actor="shell test")
+    assert keys.find(key.encode()) is None
+
+
+def test_a_key_that_is_replaced_is_told_and_written_down(capsys):
+    for _ in range(2):
+        call_command("apikey", "shop")
+    assert capsys.readouterr().err.count("The older key of shop is no longer valid.") == 1
+    keys.revoke("shop", actor="shell test")
+    call_command("apikey", "shop")
+    assert "older key" not in capsys.readouterr().err
+    made = AuditEntry.objects.filter(action="key made").order_by("id")
+    assert [entry.detail["replaced"] for entry in made] == [False, True, False]
+
+
+def test_a_valid_key_is_replaced_only_where_that_is_meant():
+    old = a_key("shop")
+    with pytest.raises(keys.NameTaken):
+        a_key("shop", replace=False)
+    assert keys.find(old.encode()) is not None
+    keys.revoke("shop", actor="shell test")
+    assert keys.find(a_key("shop", replace=False).encode()) is not None
+
+
 def test_a_revoked_key_is_refused_until_it_is_made_anew():
     api = Api(a_key("shop"))
     keys.revoke("shop", actor="shell test")
@@ -111,6 +137,8 @@ def test_who_made_and_who_revoked_a_key_is_written_down():
     [
         {"name": " "},
         {"name": "x" * 101},
+        {"name": "shop\nkey admin"},
+        {"name": "sh\u200bop"},
         {"scopes": []},
         {"scopes": ["write"]},
         {"expires_at": timezone.now() - timedelta(1)},
@@ -155,7 +183,10 @@ def test_the_command_lists_keys_and_how_they_stand(capsys):
     assert [line.split()[0] for line in lines] == ["a", "b", "c"]
     assert [word in line for word, line in zip(("valid", "valid until", "revoked"), lines, strict=True)] == [True] * 3
     call_command("apikey", "--list", "--json")
-    assert [key["scopes"] for key in json.loads(capsys.readouterr().out)["keys"]][1] == ["read"]
+    told = json.loads(capsys.readouterr().out)["keys"]
+    assert told[1]["scopes"] == ["read"]
+    assert "T" in told[1]["expires_at"]
+    assert datetime.fromisoformat(told[1]["expires_at"]) == ApiKey.objects.get(name="b").expires_at
 
 
 @pytest.mark.parametrize(
@@ -175,3 +206,15 @@ def test_the_command_says_what_is_wrong(arguments):
     with pytest.raises(CommandError):
         call_command("apikey", *arguments)
     assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["nobody", "--list"], ["shop", "--revoke", "--scope", "send"], ["shop", "--revoke", "--expires", "1d"],
+     ["--list", "--scope", "read"]],
+)  # fmt: skip
+def test_the_command_refuses_as_usage_what_does_not_go_together(arguments):
+    key = a_key("shop")
+    with pytest.raises(CommandError, match=r"^Error: "):
+        call_command("apikey", *arguments)
+    assert keys.find(key.encode()) is not None

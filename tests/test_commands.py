@@ -1,7 +1,11 @@
 """The commands' common manners: documented, with exit codes, and a sentence where the database is away."""
 
 import io
+import os
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
@@ -13,7 +17,7 @@ from tests.outages import database_away
 
 DOCUMENT = (BASE_DIR / "docs" / "commands.md").read_text()
 OURS = sorted(name for name, app in get_commands().items() if app in ("deliveries", "pushproject"))
-OPERATORS = ("prune", "redrive", "resend", "verify")
+OPERATORS = ("apikey", "prune", "redrive", "resend", "verify")
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -51,6 +55,39 @@ def test_a_database_that_goes_away_in_the_middle_is_a_sentence_too():
     assert ended.value.returncode == 2
     assert isinstance(ended.value.__cause__, OperationalError)
     connection.close()
+
+
+@pytest.mark.django_db
+def test_ctrl_c_is_a_line_and_130():
+    class Stopped(OperatorCommand):
+        def handle(self, *_args, **_options):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(CommandError, match="stopped by Ctrl-C") as ended:
+        call_command(Stopped())
+    assert ended.value.returncode == 130
+
+
+def test_who_reads_no_more_of_the_result_is_let_go():
+    """As `manage.py verify | true`."""
+    program = (
+        "from deliveries.management.operating import OperatorCommand\n"
+        "for _ in range(3): OperatorCommand().tell({}, ['line'] * 50_000, as_json=False)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=BASE_DIR, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("name", ["resend", "redrive"])
+@pytest.mark.django_db(transaction=True)
+def test_a_time_that_ends_before_it_begins_is_refused(name):
+    with pytest.raises(CommandError, match="--since has to be before --until"):
+        call_command(name, "--since", "1h", "--until", "2h")
 
 
 def test_the_shell_has_a_name_even_where_the_user_has_none(monkeypatch):

@@ -30,8 +30,11 @@ from deliveries.models import (
     Worker,
 )
 from tests.console import TOKEN, dead_letter, dead_token, delivery, listed, notification, opened, page_of, text
+from tests.ledger_rows import delivered
+from tests.world import query
 
 MODELS = [ApiKey, AuditEntry, DeadLetter, DeadToken, Notification, PushDelivery, Worker]
+UNTROUBLED = {Status.PENDING, Status.SENDING, Status.SENT}
 LEDGER = [Notification, PushDelivery, DeadLetter]
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +51,9 @@ def one_of_each() -> list:
     keys.create("shop", actor="shell test")
     state = {"fcm": {"breaker": {"state": "open"}}}
     worker = Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state)
-    letter = dead_letter(json.dumps({"push_tokens": [TOKEN]}).encode(), note=f"see {TOKEN}")
+    letter = dead_letter(
+        json.dumps({"push_tokens": [TOKEN]}).encode(), note=f"see {TOKEN}", reasons=[f"no user has {TOKEN}"]
+    )
     dead = dead_token(TOKEN)
     entry = AuditEntry.objects.create(
         actor="user ada", action="resend", subject="n-1", reason=f"because of {TOKEN}", detail={"note": TOKEN}
@@ -67,6 +72,14 @@ def test_every_table_is_listed_and_every_row_opened_without_showing_a_token(admi
             html = unescape(answer.content.decode())
             assert TOKEN not in html, url
             assert TOKEN[8:30] not in html, url
+
+
+def test_a_long_id_is_broken_and_one_of_blanks_can_be_clicked_on(admin_client):
+    notification("x" * 250)
+    notification("\u200b")
+    html = admin_client.get(listed(Notification)).content.decode()
+    assert re.search(r"\.field-shown_id[^{]*{[^}]*overflow-wrap: anywhere", html)
+    assert re.search(r'class="field-shown_id"><a [^>]*>&#x27;\\u200b&#x27;</a>', html)
 
 
 def test_a_device_is_known_by_mask_and_fingerprint(admin_client):
@@ -260,11 +273,27 @@ def test_a_nul_in_a_search_finds_nothing_and_breaks_nothing(admin_client):
 
 
 def test_statuses_are_filtered(admin_client):
-    notification("is-failed", status=Status.FAILED)
-    notification("is-sent", status=Status.SENT)
-    shown = text(admin_client.get(listed(Notification, "?status__exact=failed")))
-    assert "is-failed" in shown
-    assert "is-sent" not in shown
+    for status in Status:
+        row = notification(f"is-{status}", status=status, error_code="" if status in UNTROUBLED else "X")
+        delivery(row, status=status, error_code=row.error_code)
+    for model in (Notification, PushDelivery):
+        for status in Status:
+            shown = text(admin_client.get(listed(model, f"?status__exact={status}")))
+            assert set(re.findall(r"is-\w+", shown)) == {f"is-{status}"}
+        assert admin_client.get(listed(model, "?status__exact=nonsense")).status_code == 200
+        assert len(set(re.findall(r"is-\w+", text(admin_client.get(listed(model)))))) == len(Status)
+
+
+@pytest.mark.parametrize("status", ["failed", "pending", "sending"])
+@pytest.mark.parametrize("model", [Notification, PushDelivery])
+def test_a_status_that_few_have_is_not_looked_for_among_all(admin_client, model, status):
+    many(5000)
+    with CaptureQueriesContext(connection) as seen:
+        assert admin_client.get(listed(model, f"?status__exact={status}")).status_code == 200
+    rows = next(q["sql"] for q in seen if f'FROM "{model._meta.db_table}"' in q["sql"] and "ORDER BY" in q["sql"])
+    plan = "\n".join(line for [line] in query(f"EXPLAIN {rows}".replace("%", "%%")))
+    assert "_newest" not in plan
+    assert f"Seq Scan on {model._meta.db_table}" not in plan
 
 
 @pytest.mark.parametrize(
@@ -280,6 +309,13 @@ def test_nothing_hidden_can_be_guessed_by_a_filter(admin_client, model, guess):
 
 
 # At any size
+
+
+def many(count: int) -> None:
+    """Notifications that were sent, each to a device, with statistics that say so."""
+    delivered([f"n-{number}" for number in range(count)])
+    for table in ("notifications", "push_deliveries"):
+        query(f"ANALYZE {table}")
 
 
 def test_pages_follow_one_another_and_end(admin_client):

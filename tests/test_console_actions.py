@@ -149,9 +149,23 @@ def test_a_page_that_asks_costs_the_same_for_few_and_many(admin_client, model, o
 @pytest.mark.parametrize(("model", "operation"), PAGES)
 def test_what_is_not_there_any_more_is_said(admin_client, model, operation, key):
     page = admin_client.get(address(model, operation), {"id": key}, follow=True)
-    assert "What was chosen is not there any more." in text(page)
+    assert "or it is not there any more." in text(page)
     page = admin_client.post(address(model, operation), {"chosen": f"0:{key}", "reason": "x"}, follow=True)
-    assert "What was chosen is not there any more." in text(page)
+    assert "or it is not there any more." in text(page)
+
+
+def test_a_page_that_asks_for_nothing_says_so(admin_client):
+    page = admin_client.get(address(Notification, "resend"), follow=True)
+    assert "Nothing was chosen" in text(page)
+
+
+def test_what_would_be_refused_is_said_before(admin_client):
+    waiting = [notification("n-1"), notification("n-2")]
+    shown = text(asked_from_list(admin_client, Notification, "resend", waiting))
+    assert "Nothing will be done to any of them, as they stand now." in shown
+    shown = text(asked_from_list(admin_client, Notification, "resend", [*waiting, ended("n-3")]))
+    assert "Nothing will be done to 2 of 3, as they stand now." in shown
+    assert "Nothing will be done" not in text(asked_from_list(admin_client, Notification, "cancel", waiting))
 
 
 @pytest.mark.parametrize("chosen", ["n-1", ":n-1", "x:n-1", "-1:n-1", "²:n-1", "9" * 5000 + ":n-1"])
@@ -277,8 +291,8 @@ def test_some_are_sent_again_and_the_rest_told_why_not(admin_client):
     answer = confirm(admin_client, page, Notification, "resend")
     shown = text(answer)
     assert "2 will be sent again." in shown
-    assert "1 was not: It was accepted before." in shown
-    assert "2 were not: A worker has it in hand" in shown
+    assert "1 was not: n-3: It was accepted before." in shown
+    assert re.search("2 were not: n-[45]: A worker has it in hand.* n-[45]: A worker has it in hand", shown)
 
 
 def test_the_way_back_is_the_list_with_its_filters(admin_client):
@@ -319,7 +333,7 @@ def test_who_may_not_force_forces_nothing():
     page = asked(client, row, "resend")
     filled = form_of(page) | {"force": "on", "reason": "because"}
     assert client.post(address(Notification, "resend"), filled).status_code == 403
-    assert "1 was not: It was accepted before." in text(confirm(client, page, Notification, "resend"))
+    assert "1 was not: n-1: It was accepted before." in text(confirm(client, page, Notification, "resend"))
     assert row.deliveries.get().forced_resends == 0
 
 
@@ -339,7 +353,7 @@ def test_a_dead_letter_that_can_be_read_by_now_is_redriven_once(admin_client):
     page = asked(admin_client, letter, "redrive")
     assert "1 accepted, and on the way." in text(confirm(admin_client, page, DeadLetter, "redrive"))
     assert Notification.objects.get().pk == "n-1"
-    assert "1 was not: It is not open" in text(confirm(admin_client, page, DeadLetter, "redrive"))
+    assert f"1 was not: {letter.pk}: It is not open" in text(confirm(admin_client, page, DeadLetter, "redrive"))
 
 
 def test_discarding_needs_a_reason_that_is_kept(admin_client):
@@ -363,7 +377,7 @@ def test_one_kind_of_outcome_is_one_message():
     outcomes += [Outcome.of("a", "resent"), Outcome.of("b", "resent")]
     assert [message for _, message in told(outcomes)] == [
         "2 will be sent again.",
-        "9 were not: Reason 0. Reason 1. Reason 2. Reason 3. Reason 4. And 4 more.",
+        "9 were not: 0: Reason 0. 1: Reason 1. 2: Reason 2. 3: Reason 3. 4: Reason 4. And 4 more.",
         "Of 9: It may arrive twice.",
     ]
 

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from deliveries.api import keys
 from deliveries.models import ApiKey, AuditEntry
-from tests.console import listed, page_of, text
+from tests.console import form_of, listed, page_of, text
 
 ADD = "/admin/deliveries/apikey/add/"
+REVOKE = "/admin/deliveries/apikey/revoke/"
 SHOP = {"name": "shop", "scopes": ["read", "operate"], "expires_at": ""}
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +68,8 @@ def test_the_form_starts_with_what_most_need(admin_client):
     [
         ({"name": ""}, "This field is required"),
         ({"name": "x" * 101}, "at most 100 characters"),
-        ({"name": "taken"}, "There is a key of this name. Take another name, or replace it: python manage.py apikey"),
+        ({"name": "taken"}, "There is a valid key of this name. Take another name, or revoke that key first."),
+        ({"name": "sh\u200bop"}, "1 to 100 printable characters"),
         ({"scopes": []}, "This field is required"),
         ({"scopes": ["everything"]}, "not one of the available choices"),
         ({"expires_at": "2020-01-01T00:00"}, "This is in the past"),
@@ -75,7 +77,7 @@ def test_the_form_starts_with_what_most_need(admin_client):
     ],
 )
 def test_a_key_that_cannot_be_is_refused_in_a_sentence(admin_client, wrong, sentence):
-    taken = keys.create("taken", actor="shell test")
+    taken = keys.create("taken", actor="shell test").key
     answer = admin_client.post(ADD, SHOP | wrong)
     assert sentence in text(answer)
     assert "push_" not in answer.content.decode()
@@ -94,26 +96,48 @@ def test_the_list_tells_who_may_what_until_when(admin_client):
     assert "expired" in page_of(admin_client, ApiKey.objects.get(name="c-over"))
 
 
-def test_a_key_is_revoked_from_its_list(admin_client):
-    key = keys.create("shop", actor="shell test")
+def test_the_name_of_a_key_that_is_over_can_be_used_again(admin_client):
+    for over in ({"expires_at": timezone.now() - timedelta(hours=1)}, {"revoked_at": timezone.now()}):
+        ApiKey.objects.update_or_create(name="shop", defaults={"key_hash": "x", "expires_at": None} | over)
+        answer = admin_client.post(ADD, SHOP)
+        assert keys.find(shown_key(answer).encode()) == ApiKey.objects.get()
+
+
+def test_a_key_is_revoked_from_its_list_once_that_is_confirmed(admin_client):
+    key = keys.create("shop", actor="shell test").key
     chosen = [ApiKey.objects.get().pk]
-    shown = admin_client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen}, follow=True)
-    assert "1 revoked" in text(shown)
+    asked = admin_client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen})
+    assert "Revoke 1 API key? Each ends at once" in text(asked)
+    assert keys.find(key.encode()) is not None
+    shown = admin_client.post(REVOKE, form_of(asked) | {"reason": "it leaked"}, follow=True)
+    assert "1 revoked: calls" in text(shown)
     assert keys.find(key.encode()) is None
     assert "revoked" in page_of(admin_client, ApiKey.objects.get())
-    assert AuditEntry.objects.filter(actor="user admin", action="key revoked", subject="shop").count() == 1
+    entry = AuditEntry.objects.get(action="key revoked")
+    assert (entry.actor, entry.subject, entry.reason) == ("user admin", "shop", "it leaked")
+    assert "key revoked it leaked" in page_of(admin_client, ApiKey.objects.get())
+
+
+def test_a_key_that_somebody_else_has_revoked_is_no_success(admin_client):
+    keys.create("shop", actor="shell test")
+    asked = admin_client.get(REVOKE, {"id": ApiKey.objects.get().pk})
+    keys.revoke("shop", actor="user eve")
+    shown = text(admin_client.post(REVOKE, form_of(asked), follow=True))
+    assert "1 was not: shop: It is not valid any more." in shown
+    assert "revoked:" not in shown
 
 
 def test_who_may_only_look_makes_and_revokes_no_key(client):
     guest = User.objects.create_user("guest", password="guest", is_staff=True)
     guest.user_permissions.add(Permission.objects.get(codename="view_apikey"))
-    key = keys.create("shop", actor="shell test")
+    key = keys.create("shop", actor="shell test").key
     client.force_login(guest)
     assert "Add API key" not in text(client.get(listed(ApiKey)))
     assert client.get(ADD).status_code == 403
     assert client.post(ADD, SHOP | {"name": "other"}).status_code == 403
     chosen = [ApiKey.objects.get().pk]
     client.post(listed(ApiKey), {"action": "revoke", "_selected_action": chosen})
+    assert client.post(REVOKE, {"chosen": [f":{key}" for key in chosen]}).status_code == 403
     assert keys.find(key.encode()) is not None
 
 

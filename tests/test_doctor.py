@@ -120,16 +120,17 @@ def database_with(**settings: Any) -> Iterator[None]:
 
 @contextmanager
 def answering(status: int, body: bytes = b"{}", **headers: str) -> Iterator[str]:
-    """The address of a server that answers everything so."""
+    """The address of a server that answers everything so: with its path for PATH, with something new for REQUEST."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            told = body.replace(b"PATH", self.path.encode()).replace(b"REQUEST", uuid4().hex.encode())
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            for name, value in {"Content-Length": str(len(told)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(told)
 
         do_POST = do_OPTIONS = do_GET  # noqa: N815 - the library's names
 
@@ -295,6 +296,14 @@ def test_a_secret_key_that_can_be_guessed_is_a_warning(world):
     level, what, fix = world.trouble()
     assert (level, what.split(":")[0]) == ("warning", "SECRET_KEY")
     assert "secrets.token_urlsafe(50)" in fix
+
+
+def test_a_database_of_ones_own_is_no_demo(world):
+    world.set(rabbitmq_url=None, insecure_http=True, debug=True)
+    world.settings.SECRET_KEY = "aaa"
+    wrong = " ".join(one["what"] for one in world.troubles())
+    assert "SECRET_KEY: is shorter" in wrong
+    assert "INSECURE_HTTP: is true" in wrong
 
 
 def test_tracebacks_for_everybody_are_a_warning(world):
@@ -642,6 +651,8 @@ def test_a_project_that_is_not_that_of_the_credentials_is_named(world):
     mismatch, refused = world.troubles()
     assert (mismatch["level"], mismatch["what"][:26]) == ("warning", "FCM_PROJECT_ID: is another")
     assert (refused["level"], refused["fix"]) == ("failed", "Check FCM_PROJECT_ID and FCM_ENDPOINT.")
+    assert "FCM knows no project another" in refused["what"]
+    assert "token" not in refused["what"]
 
 
 @pytest.mark.parametrize(
@@ -649,7 +660,7 @@ def test_a_project_that_is_not_that_of_the_credentials_is_named(world):
     [
         (401, b"{}", "failed", "refused our access token"),
         (403, b"{}", "failed", "may not send in this project"),
-        (404, b"<html>", "failed", "no such project or address"),
+        (404, b"<html>", "failed", "FCM knows no project"),
         (302, b"", "failed", "FCM_ENDPOINT redirects"),
         (200, b"<html>", "failed", "is not FCM"),
         (503, b"{}", "warning", "answered 503"),
@@ -758,7 +769,33 @@ def test_a_page_instead_of_json_is_a_warning(world, setting):
     assert "UPSTREAM_PROFILE" in fix
 
 
-@pytest.mark.parametrize("status", [200, 404, 405, 422])
+@pytest.mark.parametrize("setting", ["USER_SERVICE_URL", "TEMPLATE_SERVICE_URL"])
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b'{"detail": "Not Found"}'), (404, b'{"message": "No route PATH"}'), (200, b"{}")]
+)
+def test_a_neighbour_that_answers_every_path_alike_is_a_warning(world, setting, status, body):
+    with answering(status, body) as url:
+        world.set(**{setting.lower(): f"{url}/wrong"})
+        level, what, fix = world.trouble()
+    assert (level, what.split(":")[0]) == ("warning", setting)
+    assert "so is a path answered that no service has" in what
+    assert "UPSTREAM_PROFILE" in fix
+
+
+def test_a_gateway_that_knows_no_path_is_a_warning(world):
+    with answering(404) as url:
+        world.set(api_gateway_url=url)
+        level, what, _ = world.trouble()
+    assert (level, what.split(":")[0]) == ("warning", "API_GATEWAY_URL")
+
+
+def test_a_gateway_that_knows_its_own_paths_may_answer_404(world):
+    with answering(404, b"at PATH, REQUEST") as url:
+        world.set(api_gateway_url=url)
+        assert world.troubles() == []
+
+
+@pytest.mark.parametrize("status", [200, 405, 422])
 def test_any_other_answer_of_the_gateway_will_do(world, status):
     with answering(status) as url:
         world.set(api_gateway_url=url)

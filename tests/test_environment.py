@@ -55,6 +55,13 @@ def test_the_environment_wins_over_the_env_file(monkeypatch, tmp_path):
     assert (settings.max_retry_attempts, settings.log_level) == (7, "ERROR")
 
 
+def test_an_env_file_that_is_named_and_not_there_is_refused(monkeypatch, capsys, tmp_path):
+    for wrong in (tmp_path / "missing.env", tmp_path):
+        [line] = refused(monkeypatch, capsys, ENV_FILE=str(wrong))
+        assert line.startswith(f"ENV_FILE: {wrong} ")
+        assert "Fix: " in line
+
+
 def test_the_env_example_changes_nothing(monkeypatch):
     assert given(monkeypatch, ENV_FILE=str(environment_docs.ENV_EXAMPLE)) == load()
 

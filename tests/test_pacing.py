@@ -59,6 +59,12 @@ def test_progress_overwrites_its_line_and_leaves_none():
     assert left == ""
 
 
+def test_the_time_that_is_left_reckons_with_the_rate():
+    terminal = Terminal()
+    Progress(OutputWrapper(terminal), "done", 1000, 10).show(10)
+    assert terminal.getvalue().endswith("10/s, 99 s left")
+
+
 def test_without_a_terminal_there_is_no_progress():
     nobody = io.StringIO()
     Progress(OutputWrapper(nobody), "done", 10).show(5)

@@ -124,10 +124,23 @@ def test_an_age_can_be_asked_for():
     assert counts(prune("--older-than", "2d"))[0] == 1
 
 
-@pytest.mark.parametrize("arguments", [("--older-than", "soon"), ("--batch", "0"), ("--older-than", "99999999999d")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--older-than", "soon"),
+        ("--batch", "0"),
+        ("--older-than", "99999999999d"),
+        ("--older-than", "9000-01-01"),
+        ("--pause", "-1"),
+        ("--pause", "nan"),
+        ("--pause", "inf"),
+    ],
+)
 def test_an_age_or_a_batch_that_is_none_is_refused(arguments):
+    delivered(["old"], ago=LONG_AGO)
     with pytest.raises(CommandError):
         prune(*arguments)
+    assert left() == {"old"}
 
 
 def test_a_row_that_somebody_holds_is_neither_touched_nor_waited_for():

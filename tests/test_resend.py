@@ -6,10 +6,13 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from deliveries import operations, selection
+from deliveries.ledger.connection import conninfo
 from deliveries.operations import Target, Who
 from deliveries.selection import Wanted
 from tests.ledger_rows import delivered, deliveries, notifications, unknown_sends
@@ -223,6 +226,32 @@ def test_ctrl_c_ends_it_between_two_batches():
     document = resend("--error-code", "X", "--rate", "10", stderr=Impatient("20/100"), code=130)
     assert document["interrupted"] and document["done"] == 20
     assert len(reopened()) == 20
+
+
+class Disconnecting(Terminal):
+    """Cuts every connection to the database when a word is shown."""
+
+    def write(self, text: str) -> int:
+        if "20/100" in text:
+            with psycopg.connect(conninfo()) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        return super().write(text)
+
+
+def test_what_was_done_before_the_database_broke_off_is_told():
+    delivered([f"n{number:02}" for number in range(100)], status="failed", error_code="X")
+    document = resend("--error-code", "X", "--rate", "10", stderr=Disconnecting(), code=1)
+    connection.close()
+    assert document["broken_off"] and document["done"] == 20
+    assert len(reopened()) == 20
+
+
+def test_the_statuses_to_choose_from_are_words():
+    with pytest.raises(CommandError, match=r"choose from '?cancelled"):
+        call_command("resend", "--status", "bogus")
 
 
 def test_ten_thousand_failures_are_counted_and_each_is_sent_once_and_nothing_else(engine, sandbox):

@@ -30,7 +30,7 @@ def alone(passable) -> dict[str, str]:
     }
 
 
-def refused(environment: dict[str, str], *arguments: str) -> str:
+def refused(environment: dict[str, str], *arguments: str, code: int = 1) -> str:
     done = subprocess.run(
         [*SERVE, *arguments],
         env=environment,
@@ -40,7 +40,7 @@ def refused(environment: dict[str, str], *arguments: str) -> str:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == code
     assert "Traceback" not in done.stderr
     return done.stderr.strip()
 
@@ -58,6 +58,11 @@ def test_a_database_that_does_not_answer_is_one_line_without_its_password(alone)
 
 def test_the_engine_lives_in_one_process_only(alone):
     assert "--workers 1" in refused(alone, "--workers", "2")
+
+
+@pytest.mark.parametrize("option", ["--threads", "--workers"])
+def test_none_at_all_is_refused(alone, option):
+    assert "'0' is no whole number above 0" in refused(alone, option, "0", code=2)
 
 
 @pytest.fixture

@@ -9,20 +9,16 @@ from django.db.models import Q, QuerySet
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from rest_framework.request import Request
 
+from deliveries import implied
 from deliveries.api.bodies import valid
 from deliveries.api.errors import Refused
 from deliveries.api.paging import CURSOR, LARGEST_PAGE, PAGE
 from deliveries.api.request_schema import MOMENT
-from deliveries.models import ENDS, PushDelivery, Status
+from deliveries.models import PushDelivery, Status
 
 #: Ids and `created_at` are given in one transaction, and none of ours is open for as long as this: so a time bounds the
 #: ids, and a page far back is found without reading all that is newer.
 LONGEST_TRANSACTION = timedelta(minutes=10)
-
-#: Deliveries that have not ended are those of notifications that are in somebody's hand, or due at some time.
-OPEN = Q(notification__worker_id__isnull=False) | Q(
-    notification__worker_id=None, notification__next_attempt_at__isnull=False
-)
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -79,14 +75,7 @@ def narrowed(deliveries: QuerySet[PushDelivery], filters: DeliveryFilters) -> Qu
     exact = filters.model_dump(
         include={"status", "error_code", "user_id", "notification_id", "provider"}, exclude_none=True
     )
-    return deliveries.filter(_implied(filters.status), *_in_time(filters), **exact)
-
-
-def _implied(status: Status | None) -> Q:
-    """What is true of every delivery of that status anyway, and says so to an index that has those rows only."""
-    if status is None or status == Status.SENT:
-        return Q()
-    return ~Q(error_code="") if status in ENDS else OPEN
+    return deliveries.filter(implied.by(filters.status, PushDelivery), *_in_time(filters), **exact)
 
 
 def _in_time(filters: DeliveryFilters) -> list[Q]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from deliveries.api import keys
-from deliveries.console.base import LedgerAdmin
+from deliveries.console.base import numbers
 from deliveries.console.columns import when, when_short
-from deliveries.models import ApiKey
+from deliveries.console.operating import Chosen, OperableAdmin, Operation, actor
+from deliveries.models import ApiKey, AuditEntry
+from deliveries.operations import Outcome, Who
 
 
 class NewKey(forms.Form):
@@ -36,14 +39,6 @@ class NewKey(forms.Form):
         help_text="In UTC. Empty: never.",
     )
 
-    def clean_name(self) -> str:
-        name = str(self.cleaned_data["name"])
-        if ApiKey.objects.filter(name=name).exists():
-            raise forms.ValidationError(
-                f"There is a key of this name. Take another name, or replace it: python manage.py apikey {name}"
-            )
-        return name
-
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
         if expires_at is not None and expires_at <= timezone.now():
@@ -51,9 +46,32 @@ class NewKey(forms.Form):
         return expires_at
 
 
+def revoke(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
+    return [_revoked(row.name, who) for row in chosen]
+
+
+def _revoked(name: str, who: Who) -> Outcome:
+    try:
+        keys.revoke(name, actor=who.actor, reason=who.reason)
+    except ApiKey.DoesNotExist:
+        return Outcome.of(name, "not_valid")
+    return Outcome.of(name, "revoked")
+
+
 @admin.register(ApiKey)
-class ApiKeyAdmin(LedgerAdmin):
+class ApiKeyAdmin(OperableAdmin):
     """The list of keys. Nothing of a key itself is shown, but once: there is only its hash to show."""
+
+    operations = (
+        Operation(
+            AuditEntry.Action.KEY_REVOKED,
+            "Each ends at once, and for good: calls with it answer 401.",
+            frozenset({"valid", "expired"}),
+            revoke,
+            verb="revoke",
+        ),
+    )
+    also_audited = (AuditEntry.Action.KEY_MADE,)
 
     empty_state = "No key yet. Make one here, or: python manage.py apikey <name>"
     search_fields = ()
@@ -66,7 +84,6 @@ class ApiKeyAdmin(LedgerAdmin):
         when_short("expires_at"),
         when_short("revoked_at"),
     )
-    actions = ("revoke",)
     readonly_fields = ("state", "may")
     fieldsets = (
         (None, {"fields": ("name", "state", "may", when("created_at"), when("expires_at"), when("revoked_at"))}),
@@ -78,8 +95,18 @@ class ApiKeyAdmin(LedgerAdmin):
     def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
         return request.user.has_perm("deliveries.add_apikey")
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
+    def has_operate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("deliveries.change_apikey")
+
+    def standing(self, row: ApiKey) -> str:
+        return self.state(row)
+
+    def subject(self, row: ApiKey) -> str:
+        return row.name
+
+    def chosen(self, keys: Sequence[str]) -> list[Chosen]:
+        rows = ApiKey.objects.filter(pk__in=numbers(keys)).order_by("name")
+        return [Chosen(str(row.pk), row.name, "", self.state(row), "") for row in rows]
 
     def add_view(
         self,
@@ -96,9 +123,7 @@ class ApiKeyAdmin(LedgerAdmin):
         form = NewKey(request.POST or None, label_suffix="")
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": "Make an API key", "form": form}
         if form.is_valid():
-            name = form.cleaned_data["name"]
-            context["key"] = keys.create(**form.cleaned_data, actor=_actor(request))
-            context["title"] = f"The key of {name}"
+            context |= _made(form, actor(request))
         return TemplateResponse(request, "admin/deliveries/new_key.html", context)
 
     @admin.display(description="state")
@@ -111,14 +136,12 @@ class ApiKeyAdmin(LedgerAdmin):
     def may(self, key: ApiKey) -> str:
         return ", ".join(key.scopes)
 
-    @admin.action(description="Revoke chosen keys", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, chosen: QuerySet[ApiKey]) -> None:
-        """Ends them at once; the audit log says who did it."""
-        valid = list(chosen.filter(revoked_at=None))
-        for key in valid:
-            keys.revoke(key.name, actor=_actor(request))
-        messages.success(request, f"{len(valid)} revoked: calls with them answer 401 from now on.")
 
-
-def _actor(request: HttpRequest) -> str:
-    return f"user {request.user.get_username()}"
+def _made(form: NewKey, actor: str) -> dict[str, str]:
+    """The new key and a title for the page that shows it; nothing where it cannot be made, which the form then says."""
+    try:
+        made = keys.create(**form.cleaned_data, actor=actor, replace=False)
+    except ValueError as refused:
+        form.add_error("name", str(refused))
+        return {}
+    return {"key": made.key, "title": f"The key of {form.cleaned_data['name']}"}

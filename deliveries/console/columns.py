@@ -76,6 +76,11 @@ def device(row: PushDelivery | DeadToken) -> str:
     return f"{row.platform} {shown}".strip()
 
 
+def visible(text: str) -> str:
+    """A text that can be seen, to be clicked on: one that consists of blanks is spelt out."""
+    return text if any(sign.isprintable() and not sign.isspace() for sign in text) else ascii(text)
+
+
 def indented(document: Any) -> SafeString:
     """A JSON document with device tokens and secrets masked."""
     return preformatted(json.dumps(conceal(document), indent=2, ensure_ascii=False))

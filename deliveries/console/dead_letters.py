@@ -109,7 +109,7 @@ class DeadLetterAdmin(OperableAdmin):
 
     @admin.display(description="reasons")
     def why(self, letter: DeadLetter) -> str:
-        return "\n".join(map(str, letter.reasons))
+        return conceal_text("\n".join(map(str, letter.reasons)))
 
     @admin.display(description=f"body, up to {SHOWN} characters")
     def shown_body(self, letter: DeadLetter) -> str:

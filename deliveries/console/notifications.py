@@ -11,8 +11,8 @@ from django.utils.html import format_html
 
 from deliveries import operations
 from deliveries.console import words
-from deliveries.console.base import LedgerInline
-from deliveries.console.columns import NOTHING, brief, device, indented, when, when_short
+from deliveries.console.base import LedgerInline, StatusFilter
+from deliveries.console.columns import NOTHING, brief, device, indented, visible, when, when_short
 from deliveries.console.operating import Chosen, OperableAdmin, Operation
 from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
@@ -106,7 +106,7 @@ class NotificationAdmin(OperableAdmin):
     search_help_text = "A whole notification id, user id or correlation id."
     ordering = ("-created_at",)
     list_display = (
-        "notification_id",
+        "shown_id",
         "status",
         "error_code",
         "user_id",
@@ -114,7 +114,7 @@ class NotificationAdmin(OperableAdmin):
         when_short("created_at", "accepted"),
         "took",
     )
-    list_filter = ("status",)
+    list_filter = (("status", StatusFilter),)
     inlines = (DeliveriesInline, HistoryInline)
     readonly_fields = ("cause", "next_step", "report", "priority", "guarantee", "message")
     fieldsets = (
@@ -164,6 +164,10 @@ class NotificationAdmin(OperableAdmin):
             )
             for row in rows.filter(pk__in=keys).order_by("-created_at")
         ]
+
+    @admin.display(description="notification id")
+    def shown_id(self, notification: Notification) -> str:
+        return visible(notification.pk)
 
     @admin.display(description="cause")
     def cause(self, notification: Notification) -> str:

@@ -64,10 +64,12 @@ class Operation:
     sends: bool = False
     can_be_forced: bool = False
     needs_reason: bool = False
+    #: What it is called, where that is another word than the audit log's.
+    verb: str = ""
 
     @property
     def name(self) -> str:
-        return str(self.action.value)
+        return self.verb or str(self.action.value)
 
     @property
     def title(self) -> str:
@@ -103,6 +105,8 @@ class OperableAdmin(LedgerAdmin):
     """A table on whose rows operators act."""
 
     operations: ClassVar[tuple[Operation, ...]]
+    #: What else is told of a row on its page.
+    also_audited: ClassVar[tuple[AuditEntry.Action, ...]] = ()
     fieldsets: ClassVar[Any] = None
 
     def chosen(self, keys: Sequence[str]) -> list[Chosen]:
@@ -144,8 +148,8 @@ class OperableAdmin(LedgerAdmin):
     ) -> HttpResponse:
         """With a button for each operation that fits the row, and what has been done to it before."""
         row = context["original"]
-        names = [operation.name for operation in self.operations]
-        context |= {"buttons": self._buttons(request, row), "actions_taken": actions_on(self.subject(row), names)}
+        actions = (*self.also_audited, *(operation.action for operation in self.operations))
+        context |= {"buttons": self._buttons(request, row), "actions_taken": actions_on(self.subject(row), actions)}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def confirmation_view(self, request: HttpRequest, operation: Operation) -> HttpResponse:
@@ -161,7 +165,7 @@ class OperableAdmin(LedgerAdmin):
         form = Confirmation(operation, _can_force(request, operation, chosen), request.POST)
         if not chosen or not form.is_valid():
             return self.ask(request, operation, chosen, form)
-        who = Who(f"user {request.user.get_username()}", form.cleaned_data["reason"])
+        who = Who(actor(request), form.cleaned_data["reason"])
         outcomes = operation.act(chosen, who, form.cleaned_data.get("force", False))
         for level, message in told(outcomes):
             messages.add_message(request, level, message)
@@ -178,7 +182,7 @@ class OperableAdmin(LedgerAdmin):
         """The page that says what will happen to which rows. `filters` are those of the list from which they come."""
         filters = request.POST.get("filters", filters)
         if not chosen:
-            messages.warning(request, "What was chosen is not there any more.")
+            messages.warning(request, "Nothing was chosen, or it is not there any more.")
             return HttpResponseRedirect(self._back(filters or "", chosen))
         context = self.admin_site.each_context(request) | {
             "title": f"{operation.title} {self._count(chosen)}?",
@@ -188,6 +192,7 @@ class OperableAdmin(LedgerAdmin):
             "address": reverse(f"admin:deliveries_{self.opts.model_name}_{operation.name}"),
             "chosen": chosen,
             "listed": chosen if len(chosen) <= LISTED else [],
+            "unfit": [row for row in chosen if row.status not in operation.offered_in],
             "unknown": [row for row in chosen if operation.sends and row.unknown],
             "filters": filters,
             "back": self._back(filters, chosen),
@@ -214,6 +219,11 @@ class OperableAdmin(LedgerAdmin):
             for operation in self.operations
             if self.standing(row) in operation.offered_in
         ]
+
+
+def actor(request: HttpRequest) -> str:
+    """Who asks, for the audit log: `user ada`."""
+    return f"user {request.user.get_username()}"
 
 
 def _confirm_list(operation: Operation, table: OperableAdmin, request: HttpRequest, _: QuerySet[Any]) -> HttpResponse:

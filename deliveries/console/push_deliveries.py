@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from deliveries import operations
-from deliveries.console.base import numbers
+from deliveries.console.base import StatusFilter, numbers
 from deliveries.console.columns import device, indented, when, when_short
 from deliveries.console.operating import Chosen, OperableAdmin, Operation
 from deliveries.masking import conceal_text
@@ -62,7 +62,7 @@ class PushDeliveryAdmin(OperableAdmin):
         "tries",
         when_short("sent_at"),
     )
-    list_filter = ("status",)
+    list_filter = (("status", StatusFilter),)
     readonly_fields = ("shown_body", "shown_data")
     fieldsets = (
         (

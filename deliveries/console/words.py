@@ -21,6 +21,7 @@ DONE = {
     "redriven": "accepted, and on the way",
     "known": "closed: a notification of the same id is there already",
     "discarded": "discarded",
+    "revoked": "revoked: calls with such a key answer 401 from now on",
 }
 
 SENTENCES = 5  # of one kind, in one message
@@ -97,12 +98,12 @@ def _sent(notification: Notification) -> str:
 def told(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
     """What came of an operation: a message for each kind, what was done first, with its level."""
     for code, group in groupby(sorted(outcomes, key=_done_first), key=_code):
-        sentences = [outcome.sentence for outcome in group]
-        count = len(sentences)
+        refusals = [f"{outcome.subject}: {outcome.sentence}" for outcome in group]
+        count = len(refusals)
         if code in DONE:
             yield messages.SUCCESS, f"{count} {DONE[code]}."
         else:
-            yield messages.WARNING, f"{count} {'was' if count == 1 else 'were'} not: {_some(sentences)}"
+            yield messages.WARNING, f"{count} {'was' if count == 1 else 'were'} not: {_some(refusals)}"
     if warnings := [outcome.warning for outcome in outcomes if outcome.warning]:
         yield messages.WARNING, f"Of {len(warnings)}: {_some(warnings)}"
 

@@ -29,15 +29,15 @@ SHORTEST_LEASE, LONGEST_LEASE = 5.0, 120.0
 
 
 def examine() -> Iterator[Finding]:
-    mode = "with RabbitMQ" if in_production() else "embedded, without RabbitMQ"
+    mode = "embedded, without RabbitMQ" if settings.PUSH.embedded_broker else "with RabbitMQ"
     yield ok("settings", f"All can be read. The service runs {mode}.")
     for examination in EXAMINATIONS:
         yield from examination()
 
 
 def in_production() -> bool:
-    """With RabbitMQ it is no demo."""
-    return not settings.PUSH.embedded_broker
+    """With RabbitMQ, or a database of somebody's own, it is no demo."""
+    return not (settings.PUSH.embedded_broker and settings.PUSH.embedded_database)
 
 
 def _checks() -> Iterator[Finding]:

@@ -69,6 +69,9 @@ def _judged(answer: Answer, project: str) -> Finding:
     if answer.status == 200 and b'"name"' in answer.body:
         return ok("FCM", f"It takes pushes for project {project}.")
     error = verdict(answer)
+    if isinstance(error, CredentialTrouble) and error.http_status == 404:
+        what = f"FCM_PROJECT_ID: FCM knows no project {project}, or FCM_ENDPOINT is not its address."
+        return failed("FCM", what, "Check FCM_PROJECT_ID and FCM_ENDPOINT.")
     if isinstance(error, CredentialTrouble):
         return advised("FCM", Level.FAILED, error.advice)
     if isinstance(error, UnknownOutcome):

@@ -21,6 +21,8 @@ from deliveries.neighbours.upstreams import followed, headers_of
 
 #: A user and a template that nobody has.
 MADE_UP = "doctor-check"
+#: A path that no service has.
+NOWHERE = "/doctor-check/nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,12 @@ def examine(neighbour: str) -> Iterator[Finding]:
 def _asked(neighbour: str, question: Question) -> Finding:
     try:
         status, headers, body = reach(question.setting, question.request)
+        finding = _judged(neighbour, question, status, headers, body)
+        if finding.level == Level.OK and _answers_all_alike(question, status, body):
+            finding = _all_alike(neighbour, question, status)
     except Unreached as trouble:
         return failed(neighbour, trouble.what, trouble.fix)
-    return _judged(neighbour, question, status, headers, body)
+    return finding
 
 
 def _judged(neighbour: str, question: Question, status: int, headers: dict[str, str], body: bytes) -> Finding:
@@ -103,6 +108,30 @@ def _judged(neighbour: str, question: Question, status: int, headers: dict[str, 
         fix = f"Correct {setting}, choose in UPSTREAM_PROFILE how the {neighbour} speaks, or set {question.ways}."
         return warning(neighbour, f"{asked}, and not as the {neighbour} would.", fix)
     return ok(neighbour, f"It answers {question.request.method} {urlsplit(question.request.url).path} ({status}).")
+
+
+def _answers_all_alike(question: Question, status: int, body: bytes) -> bool:
+    """Whether a path that no service has is answered the same. OPTIONS often is, and rightly; but not with a 404."""
+    if not question.in_json and status != 404:
+        return False
+    asked = question.request
+    url = getattr(settings.PUSH, question.setting.lower()) + NOWHERE
+    nowhere = requests.Request(asked.method, url, asked.headers, json=asked.json)
+    other, _, rest = reach(question.setting, nowhere)
+    return (status, _without_path(body, asked.url)) == (other, _without_path(rest, url))
+
+
+def _without_path(body: bytes, url: str) -> bytes:
+    """Many a "not found" names the path."""
+    return body.replace(urlsplit(url).path.encode(), b"")
+
+
+def _all_alike(neighbour: str, question: Question, status: int) -> Finding:
+    setting = question.setting
+    asked = f"{setting}: {question.request.method} {without_secrets(question.request.url)} answered {status}"
+    what = f"{asked}, and so is a path answered that no service has: whether it is the {neighbour} is not known."
+    fix = f"Check the path in {setting}, and in UPSTREAM_PROFILE how the {neighbour} speaks."
+    return warning(neighbour, what, fix)
 
 
 def _is_json(body: bytes) -> bool:

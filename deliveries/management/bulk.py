@@ -74,25 +74,40 @@ class BulkCommand(OperatorCommand):
         parser.add_argument("--rate", type=positive, default=200, help="at most so many a second (default %(default)s)")
         parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be done, in counts")
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        since, until = options["since"], options["until"]
+        if since and until and since >= until:
+            self.parser.error("--since has to be before --until")
+        return super().execute(*args, **options)
+
     def carry_out(
         self, act: Callable[[Sequence[T]], list[Outcome]], subjects: Iterable[T], total: int, options: dict[str, Any]
     ) -> None:
         """Does it in batches and tells the outcomes. Raises CommandError where some were refused, or it broke off."""
-        tally, progress = Tally(), Progress(self.stderr, "done", total)
+        tally, progress = Tally(), Progress(self.stderr, "done", total, options["rate"])
+        broken_off: OperationalError | InterfaceError | None = None
         with Interruption() as interruption:
             try:
                 for batch in paced(subjects, options["rate"], interruption):
                     tally.add(act(batch))
                     progress.show(tally.total)
             except (OperationalError, InterfaceError) as error:
-                raise CommandError(_broken_off(tally, total, error), returncode=INCOMPLETE) from error
+                broken_off = error
             finally:
                 progress.clear()
         stopped = interruption.asked and tally.total < total
-        document = {"dry_run": False, "selected": total, "interrupted": stopped, **tally.document()}
-        end = " Stopped before the end." if stopped else ""
+        document = {
+            "dry_run": False,
+            "selected": total,
+            "interrupted": stopped,
+            "broken_off": broken_off is not None,
+            **tally.document(),
+        }
+        end = " Stopped before the end." if stopped or broken_off else ""
         lines = [f"{tally.done:,} of {total:,} done.{end}", *tally.lines()]
         self.tell(document, lines, as_json=options["json"])
+        if broken_off:
+            raise CommandError(_broken_off(tally, total, broken_off), returncode=INCOMPLETE) from broken_off
         if stopped:
             raise SystemExit(INTERRUPTED)
         if tally.refused:

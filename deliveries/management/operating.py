@@ -6,8 +6,10 @@ import getpass
 import json
 import os
 import socket
+import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
@@ -26,7 +28,10 @@ class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
 
 
 class OperatorCommand(BaseCommand):
-    """A command with `--json` and an epilog; without a database that is ready it says so, and exits with 2."""
+    """A command with `--json` and an epilog; without a database that is ready it says so, and exits with 2.
+
+    Ctrl-C ends it with 130 and a line.
+    """
 
     epilog = ""
     requires_system_checks = ()  # their warnings are for those who start the service
@@ -45,11 +50,17 @@ class OperatorCommand(BaseCommand):
             return super().execute(*args, **options)
         except (OperationalError, InterfaceError) as error:
             raise CommandError(f"the database ended it: {str(error).strip()}", returncode=IMPOSSIBLE) from error
+        except KeyboardInterrupt:
+            raise CommandError("stopped by Ctrl-C", returncode=INTERRUPTED) from None
 
     def tell(self, document: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
-        """The result: `document` for a script, `lines` for a person."""
-        text = json.dumps(document, default=str, ensure_ascii=False) if as_json else "\n".join(lines)
-        self.stdout.write(text)
+        """The result: `document` for a script, with times as ISO 8601; `lines` for a person, who need not read them."""
+        text = json.dumps(document, default=datetime.isoformat, ensure_ascii=False) if as_json else "\n".join(lines)
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:  # as in `| head`; Python would complain once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def actor() -> str:

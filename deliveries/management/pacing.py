@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -59,12 +60,16 @@ def paced(items: Iterable[T], rate: float, interruption: Interruption, most: int
 
 
 class Progress:
-    """One line that tells how far it is, on a terminal only. `total` None: nobody knows how much there is."""
+    """One line that tells how far it is, on a terminal only. `total` None: nobody knows how much there is.
 
-    def __init__(self, stream: OutputWrapper, what: str, total: int | None = None) -> None:
+    It gets no faster than `most` a second, whatever the first batch took.
+    """
+
+    def __init__(self, stream: OutputWrapper, what: str, total: int | None = None, most: float = math.inf) -> None:
         self._stream = stream
         self._what = what
         self._total = total
+        self._most = most
         self._begun = time.monotonic()
 
     def show(self, done: int) -> None:
@@ -81,7 +86,7 @@ class Progress:
         return "" if self._total is None else f"/{self._total:,} ({done / max(self._total, 1):.0%})"
 
     def _pace(self, done: int) -> str:
-        rate = done / max(time.monotonic() - self._begun, 0.001)
+        rate = min(self._most, done / max(time.monotonic() - self._begun, 0.001))
         left = "" if self._total is None or not rate else f", {(self._total - done) / rate:.0f} s left"
         return f"{rate:,.0f}/s{left}"
 

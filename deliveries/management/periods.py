@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,25 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is no time: write 2h for two hours ago, or 2026-11-22T14:00") from None
     return told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+def past(text: str) -> datetime:
+    """A `moment` that has been. Raises ArgumentTypeError."""
+    told = moment(text)
+    if told > datetime.now(UTC):
+        raise ArgumentTypeError(f"{text} is still to come")
+    return told
+
+
+def seconds(text: str) -> float:
+    """A pause in seconds, 0 or longer. Raises ArgumentTypeError."""
+    try:
+        told = float(text)
+    except ValueError:
+        told = math.nan
+    if not 0 <= told < math.inf:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds: write 0, 0.1 or 5")
+    return told
 
 
 def ago(period: timedelta) -> datetime:

@@ -23,7 +23,12 @@ class Command(OperatorCommand):
         "  manage.py apikey gateway                                    reads and sends, until it is revoked\n"
         "  manage.py apikey on-call --scope read --scope operate --expires 90d\n"
         "  manage.py apikey gateway --revoke\n"
-        "  manage.py apikey --list"
+        "  manage.py apikey --list\n"
+        "\n"
+        "exit codes:\n"
+        "  0    done\n"
+        "  1    refused: a name that cannot be, or no such key\n"
+        "  2    nothing was done: usage, or no database"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,7 +48,9 @@ class Command(OperatorCommand):
 
     def handle(self, *_args: object, **options: Any) -> None:
         if options["list"] == bool(options["name"]):
-            raise CommandError("Say the name of a key, or --list.")
+            self.parser.error("say the name of a key, or --list")
+        if (options["list"] or options["revoke"]) and (options["scopes"] or options["expires"]):
+            self.parser.error("--scope and --expires are for a new key: --revoke ends a whole key, --list shows all")
         try:
             self._do(**options)
         except (ValueError, OverflowError, ApiKey.DoesNotExist) as error:
@@ -63,10 +70,16 @@ class Command(OperatorCommand):
     def _create(self, name: str, scopes: list[str] | None, valid_for: timedelta | None, *, as_json: bool) -> None:
         scopes = scopes or list(keys.DEFAULT_SCOPES)
         expires_at = timezone.now() + valid_for if valid_for else None
-        key = keys.create(name, scopes, expires_at, actor=actor())
+        key, replaced = keys.create(name, scopes, expires_at, actor=actor())
+        if replaced:
+            self.stderr.write(f"The older key of {name} is no longer valid.", self.style.WARNING)
         until = f", valid until {expires_at:%Y-%m-%d %H:%M} UTC" if expires_at else ""
         self.stderr.write(f"The key of {name} ({', '.join(scopes)}{until}); it is not shown again:", self.style.NOTICE)
-        self.tell({"name": name, "key": key, "scopes": scopes, "expires_at": expires_at}, [key], as_json=as_json)
+        self.tell(
+            {"name": name, "key": key, "scopes": scopes, "expires_at": expires_at, "replaced": replaced},
+            [key],
+            as_json=as_json,
+        )
 
     def _list(self, *, as_json: bool) -> None:
         columns = ("name", "scopes", "created_at", "expires_at", "revoked_at")

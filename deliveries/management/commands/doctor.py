@@ -31,16 +31,15 @@ class Command(BaseCommand):
     def handle(self, *_args: object, **options: Any) -> None:
         with _quiet():
             findings = sorted(examine(), key=lambda finding: LEVELS.index(finding.level))
-        worst = findings[-1].level
-        (self._write_json if options["json"] else self._write)(findings, worst)
-        if worst == Level.FAILED:
+        (self._write_json if options["json"] else self._write)(findings)
+        if findings[-1].level == Level.FAILED:
             sys.exit(1)
 
-    def _write_json(self, findings: list[Finding], worst: Level) -> None:
+    def _write_json(self, findings: list[Finding]) -> None:
         found = [{"name": one.name, "level": one.level, "what": one.what, "fix": one.fix or None} for one in findings]
-        self.stdout.write(json.dumps({"status": worst, "findings": found}, indent=2, ensure_ascii=False))
+        self.stdout.write(json.dumps({"status": findings[-1].level, "findings": found}, indent=2, ensure_ascii=False))
 
-    def _write(self, findings: list[Finding], _worst: Level) -> None:
+    def _write(self, findings: list[Finding]) -> None:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
             self.stdout.write(f"{self._painted(finding.level)} {finding.name:{width}}  {finding.what}")

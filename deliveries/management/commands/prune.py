@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from deliveries.ledger.pruning import Pruned, Pruning
 from deliveries.management.operating import INTERRUPTED, OperatorCommand, positive
 from deliveries.management.pacing import Interruption, Progress
-from deliveries.management.periods import moment
+from deliveries.management.periods import past, seconds
 
 
 class Command(OperatorCommand):
@@ -34,10 +34,10 @@ exit codes:
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--older-than", type=moment, default="30d", metavar="AGE", help="30d (default), 12w, or a date"
+            "--older-than", type=past, default="30d", metavar="AGE", help="30d (default), 12w, or a date"
         )
         parser.add_argument("--batch", type=positive, default=1000, help="rows a transaction (default %(default)s)")
-        parser.add_argument("--pause", type=float, default=0.1, help="seconds between two (default %(default)s)")
+        parser.add_argument("--pause", type=seconds, default=0.1, help="seconds between two (default %(default)s)")
         parser.add_argument("--dry-run", action="store_true", help="say what would go")
 
     def handle(self, *_args: object, **options: Any) -> None:

@@ -42,7 +42,7 @@ exit codes:
         parser.add_argument(
             "--status",
             action="append",
-            choices=sorted(ENDS),
+            choices=sorted(end.value for end in ENDS),
             help="how a delivery ended, or a notification without any; may be repeated (default: failed and expired; "
             "with ids: all but sent)",
         )

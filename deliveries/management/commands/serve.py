@@ -17,6 +17,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
+from deliveries.management.operating import positive
 from deliveries.management.schema import refuse_old_schema
 
 DELIVERY_THREADS = 4
@@ -31,9 +32,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--bind", help="address to listen on (default 0.0.0.0 and $PORT)")
-        parser.add_argument("--workers", type=int, default=1, help="processes (embedded mode: 1)")
-        parser.add_argument("--threads", type=int, default=settings.PUSH.web_threads)
-
+        parser.add_argument("--workers", type=positive, default=1, help="processes (embedded mode: 1)")
+        parser.add_argument("--threads", type=positive, default=settings.PUSH.web_threads)
         parser.add_argument("--migrate", action="store_true", help="apply missing migrations first")
 
     def handle(self, *_args: object, **options: Any) -> None:

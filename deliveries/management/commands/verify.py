@@ -25,6 +25,7 @@ exit codes:
   0    every check holds (there may be warnings)
   1    a promise is broken; the ids are told
   2    it could not be checked: usage, no database, or too slow
+  130  stopped by Ctrl-C
 """
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -58,7 +58,7 @@ class Command(BaseCommand):
         run = secrets.token_hex(4)
         demo.start_sandbox()
         call_command("migrate", verbosity=0)
-        password, key = operator_password(), keys.create("demo", actor="shell demo")  # the last demo's key ends
+        password, key = operator_password(), keys.create("demo", actor="shell demo").key  # the last demo's key ends
         connections["default"].close()
         demo.start_service()
         self.stdout.write(f"Up after {time.monotonic() - began:.1f} s. One of every ending:\n\n")
