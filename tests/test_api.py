@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin, urlsplit
 
 import dramatiq
 import pytest
@@ -192,6 +193,10 @@ def test_the_size_of_a_body_is_bounded(api):
         "a//b",
         "a/",
         "/a",
+        "a/b/",
+        "a/../b",
+        "../../..",
+        "a/./b",
         "a b?c#d%41",
         "ü-😀",
         "<script>",
@@ -200,7 +205,10 @@ def test_the_size_of_a_body_is_bounded(api):
     ],
 )
 def test_an_id_of_any_characters_is_reachable_by_its_link(api, any_id):
+    for other in ("a", "b", "a/b"):
+        api.post(message(other))
     itself = api.post(message(any_id)).json()["links"]["self"]
+    assert urljoin(itself, urlsplit(itself).path) == itself  # nothing in it that a client would resolve
     assert api.get(itself).json()["notification_id"] == any_id
 
 

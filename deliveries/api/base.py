@@ -28,6 +28,7 @@ class ApiView(APIView):
     throttle_classes: Sequence[type[BaseThrottle]] = (KeyRate,)
     renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
     parser_classes = ()  # deliveries.api.bodies alone reads what comes in
+    http_method_names = ["get", "post", "head"]  # noqa: RUF012 - no OPTIONS: the OpenAPI document describes what there is
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], HttpResponse]:
         return respond
@@ -36,7 +37,7 @@ class ApiView(APIView):
         raise Throttled(wait, CODES["throttled"].meaning)
 
 
-class OpenApiView(ApiView):
+class PublicView(ApiView):
     """The same for everybody: it asks for no key, and so touches no database."""
 
     authentication_classes = ()
@@ -44,7 +45,7 @@ class OpenApiView(ApiView):
     throttle_classes = ()
 
 
-class Unknown(OpenApiView):
+class Unknown(PublicView):
     """Answers 404 in our shape wherever the API has nothing, whatever the method."""
 
     schema = None

@@ -86,7 +86,7 @@ def _known(error: Exception) -> APIException:
     if isinstance(error, SuspiciousOperation):
         return Refused("bad_request")
     if isinstance(error, OperationalError | InterfaceError):
-        logger.warning("The database is away: %s", str(error).strip())
+        logger.warning("The database does not answer: %s", str(error).strip())
         return Refused("database_unavailable")
     return Refused("internal_error")
 

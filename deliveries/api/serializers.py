@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from deliveries.api import links
 from deliveries.masking import fingerprint, mask
 from deliveries.models import AuditEntry, Notification, PushAttempt, PushDelivery
 
@@ -65,10 +66,9 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
 
     def get_links(self, delivery: PushDelivery) -> DeliveryLinks:
         request = self.context["request"]
-        notification = {"notification_id": delivery.notification_id}
         return {
             "self": reverse("delivery", kwargs={"id": delivery.pk}, request=request),
-            "notification": reverse("notification", kwargs=notification, request=request),
+            "notification": links.notification(request, delivery.notification_id),
         }
 
 
