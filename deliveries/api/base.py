@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, NoReturn
 
 from django.http import HttpResponse
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -15,7 +15,6 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from deliveries.api.authentication import BearerKey, HasScope
-from deliveries.api.codes import CODES
 from deliveries.api.errors import Refused, respond
 from deliveries.api.throttling import KeyRate
 
@@ -33,8 +32,8 @@ class ApiView(APIView):
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], HttpResponse]:
         return respond
 
-    def throttled(self, request: Request, wait: float | None) -> NoReturn:  # noqa: ARG002
-        raise Throttled(wait, CODES["throttled"].meaning)
+    def throttled(self, request: Request, wait: float) -> NoReturn:  # noqa: ARG002
+        raise Refused("throttled", retry_after=ceil(wait))
 
 
 class PublicView(ApiView):

@@ -13,6 +13,7 @@ from deliveries.api.bodies import valid
 from deliveries.api.errors import Refused
 from deliveries.api.paging import CURSOR, LARGEST_PAGE, PAGE
 from deliveries.api.request_schema import MOMENT
+from deliveries.faults import NO_CONTROL
 from deliveries.models import ENDS, PushDelivery, Status
 
 #: Ids and `created_at` are given in one transaction, and none of ours is open for as long as this: so a time bounds the
@@ -40,7 +41,7 @@ def _written_out(value: object) -> object:
     return value
 
 
-Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=255, pattern=NO_CONTROL)]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_written_out),

@@ -17,12 +17,13 @@ from deliveries.api.deliveries import DeliveryViewSet
 from deliveries.api.docs import DocsView, SchemaView
 from deliveries.api.notifications import NotificationViewSet
 from deliveries.api.probes import HealthView, Index, LiveView, ReadyView
+from deliveries.faults import CONTROL
 
 
 class IdConverter(PathConverter):
     """A notification id, as the contract allows it; slashes too (when we see it, %2F is one)."""
 
-    regex = r"[^\x00-\x1f\x7f]+"
+    regex = rf"[^{CONTROL}]+"
 
 
 register_converter(IdConverter, "id")
