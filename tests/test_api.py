@@ -137,6 +137,7 @@ def test_what_is_posted_is_delivered_and_told(api, engine):
     assert told["status"] == "sent"
     [delivery] = told["deliveries"]
     assert delivery["status"] == "sent"
+    assert delivery["created_at"] <= delivery["sending_at"] <= delivery["sent_at"]
     assert delivery["provider_message_id"].startswith("projects/")
 
 

@@ -15,10 +15,13 @@ from deliveries.api.paging import CURSOR, LARGEST_PAGE, PAGE
 from deliveries.api.request_schema import MOMENT
 from deliveries.faults import NO_CONTROL
 from deliveries.models import ENDS, PushDelivery, Status
+from providers.registry import names
 
 #: Ids and `created_at` are given in one transaction, and none of ours is open for as long as this: so a time bounds the
 #: ids, and a page far back is found without reading all that is newer.
 LONGEST_TRANSACTION = timedelta(minutes=10)
+
+PROVIDERS = tuple(names())
 
 #: Deliveries that have not ended are those of notifications that are in somebody's hand, or due at some time.
 OPEN = Q(notification__worker_id__isnull=False) | Q(
@@ -41,7 +44,15 @@ def _written_out(value: object) -> object:
     return value
 
 
+def _known(provider: str) -> str:
+    """No index serves this filter: a name that nobody has would read everything, to find nothing."""
+    if provider not in PROVIDERS:
+        raise ValueError(f"should be one of: {', '.join(PROVIDERS)}")
+    return provider
+
+
 Text = Annotated[str, Field(min_length=1, max_length=255, pattern=NO_CONTROL)]
+ProviderName = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": list(PROVIDERS)})]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_written_out),
@@ -59,7 +70,7 @@ class DeliveryFilters(BaseModel):
     error_code: Text | None = Field(None, description="the provider's own word, such as UNREGISTERED")
     user_id: Text | None = None
     notification_id: Text | None = None
-    provider: Text | None = Field(None, description="who carries it, such as fcm")
+    provider: ProviderName | None = Field(None, description="who carries it, such as fcm")
     since: Moment | None = Field(None, description="created at this time or later; ISO 8601 with its zone")
     until: Moment | None = Field(None, description="created at this time or earlier")
     cursor: str | None = Field(None, pattern=CURSOR.pattern, description="from `next` or `previous` of an answer")
