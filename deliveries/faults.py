@@ -44,7 +44,7 @@ def faults(error: ValidationError) -> list[tuple[str, str]]:
         field, sentence = str((*one["loc"], "")[0]), _sentence(one)
         if sentence not in found.setdefault(field, []):
             found[field].append(sentence)
-    return [(field, " or ".join(sentences)) for field, sentences in found.items()]
+    return [(field, " or ".join(sentences).replace(" or should be ", " or ")) for field, sentences in found.items()]
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
