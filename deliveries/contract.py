@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from deliveries.faults import NO_CONTROL, faults, kind
 from deliveries.neighbours.devices import Device, devices_in, tokens_among
 from deliveries.neighbours.foreign_json import MAX_DEPTH, has_nul, is_too_deep
 from deliveries.neighbours.spellings import MESSAGE, MESSAGE_ADDRESSES, MESSAGE_TOKENS, first, found, is_blank
@@ -37,9 +38,7 @@ MAX_TTL = 28 * 24 * 3600
 EXPIRY_YEARS = range(2000, 9999)
 
 #: Ids travel in addresses and headers, where a control character would break the request.
-Id = Annotated[
-    str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=NO_CONTROL)]
 
 
 NOBODY = frozenset({".", ".."})
@@ -174,20 +173,18 @@ def read_document(
     """Reads a parsed message, `body` being its bytes; `defaults` fill what it leaves out. Raises InvalidMessage."""
     document = _unwrapped(document)
     if not isinstance(document, dict):
-        raise InvalidMessage([("", f"the message is a JSON {type(document).__name__}, not an object")])
+        raise InvalidMessage([("", f"the message is {kind(document)}, not an object")])
     fields = {k: v for k, v in (defaults or {}).items() if not is_blank(v)} | _fields(document)
     if trust_tokens:
         fields |= _tokens(document)
     fields.setdefault("correlation_id", str(uuid.uuid4()))
-    faults = list(_hostile(document, written(document) if body is None else body))
+    hostile = list(_hostile(document, written(document) if body is None else body))
     try:
-        if faults:
-            raise InvalidMessage(faults, _readable_id(fields))
+        if hostile:
+            raise InvalidMessage(hostile, _readable_id(fields))
         return PushRequest.model_validate(fields)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_input=False)
-        faults = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in errors]
-        raise InvalidMessage(faults, _readable_id(fields)) from None
+        raise InvalidMessage(faults(error), _readable_id(fields)) from None
 
 
 def _unwrapped(document: object) -> object:

@@ -28,7 +28,7 @@ SENTENCES = {
     "unknown_notification": "There is no such notification.",
     "unknown_delivery": "The notification has no such delivery.",
     "under_way": "A worker has it in hand, or it waits for its next attempt: let that end first.",
-    "changed": "Somebody else has had it sent again since you looked.",
+    "changed": "It has been sent again since you looked.",
     "just_resent": "It was sent again a moment ago: this counts as the same request.",
     "already_sent": "It was accepted before. Only by force is it sent again.",
     "cancelling": "It ends before its next send.",

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from providers.base import Provider
 from providers.http import HttpClient
+
+
+def names() -> list[str]:
+    """Of every provider that there is: each is a file with a `build`."""
+    files = [file.name for file in iter_modules([str(Path(__file__).parent)]) if file.name != Path(__file__).stem]
+    return [name for name in files if hasattr(import_module(f"{__package__}.{name}"), "build")]
 
 
 def build(name: str, http: HttpClient, options: Mapping[str, Any]) -> Provider:
@@ -16,10 +23,7 @@ def build(name: str, http: HttpClient, options: Mapping[str, Any]) -> Provider:
 
     Raises ValueError when there is no such provider, TypeError for an option that it does not know.
     """
-    module = f"{__package__}.{name}"
-    known = name.isidentifier() and module != __name__ and find_spec(module) is not None
-    make = getattr(import_module(module), "build", None) if known else None
-    if make is None:
-        raise ValueError(f"there is no push provider {name!r}; 'fcm' is one")
-    provider: Provider = make(http, **options)
+    if name not in names():
+        raise ValueError(f"there is no push provider {name!r}, but: {', '.join(names())}")
+    provider: Provider = import_module(f"{__package__}.{name}").build(http, **options)
     return provider

@@ -54,6 +54,8 @@ def configuration(level: str) -> dict[str, Any]:
             # Django's own set-up gives these handlers of their own: one line per event, not two.
             "django": {"handlers": [], "level": level},
             "django.server": {"handlers": [], "propagate": True},
+            # A refused request is its sender's mistake, and told to him; ERROR are the 5xx.
+            "django.request": {"level": "ERROR" if level not in ("DEBUG", "CRITICAL") else level},
             # pika narrates every reconnect at INFO and ERROR; the broker layer says it once.
             "pika": {"level": "CRITICAL" if level != "DEBUG" else "DEBUG"},
         },

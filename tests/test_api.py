@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urljoin, urlsplit
 
 import dramatiq
 import pytest
@@ -83,7 +84,7 @@ def test_a_correlation_id_may_come_as_a_header_and_the_body_has_the_last_word(ap
     assert api.post(in_body, **header).json()["correlation_id"] == "from-body"
 
 
-@pytest.mark.parametrize("header", ["x" * 256, "a\tb", "a\x7fb"])
+@pytest.mark.parametrize("header", ["x" * 256, "a\tb", "a\x7fb", "abc \xc3\xa9"])
 def test_a_header_that_is_no_correlation_id_is_refused_even_if_it_is_not_needed(api, header):
     for body in (message("n-1", correlation_id="own"), [message("n-1")]):
         answer = api.post(body, **{"X-Correlation-ID": header})
@@ -136,6 +137,7 @@ def test_what_is_posted_is_delivered_and_told(api, engine):
     assert told["status"] == "sent"
     [delivery] = told["deliveries"]
     assert delivery["status"] == "sent"
+    assert delivery["created_at"] <= delivery["sending_at"] <= delivery["sent_at"]
     assert delivery["provider_message_id"].startswith("projects/")
 
 
@@ -192,6 +194,10 @@ def test_the_size_of_a_body_is_bounded(api):
         "a//b",
         "a/",
         "/a",
+        "a/b/",
+        "a/../b",
+        "../../..",
+        "a/./b",
         "a b?c#d%41",
         "ü-😀",
         "<script>",
@@ -200,7 +206,10 @@ def test_the_size_of_a_body_is_bounded(api):
     ],
 )
 def test_an_id_of_any_characters_is_reachable_by_its_link(api, any_id):
+    for other in ("a", "b", "a/b"):
+        api.post(message(other))
     itself = api.post(message(any_id)).json()["links"]["self"]
+    assert urljoin(itself, urlsplit(itself).path) == itself  # nothing in it that a client would resolve
     assert api.get(itself).json()["notification_id"] == any_id
 
 

@@ -25,7 +25,7 @@ SELECT 'n-' || i, 'u-' || i % 500, 'c', 'api', '{}', i, now(),
        CASE WHEN i > 19900 AND i % 2 = 1 THEN gen_random_uuid() END
 FROM generate_series(1, 20000) i;
 INSERT INTO push_deliveries (notification_id, user_id, device_token, provider, status, error_code, created_at)
-SELECT 'n-' || i, 'u-' || i % 500, 'token-' || i, CASE WHEN i BETWEEN 15000 AND 16000 THEN 'other' ELSE 'fcm' END,
+SELECT 'n-' || i, 'u-' || i % 500, 'token-' || i, CASE WHEN i BETWEEN 15000 AND 16000 THEN 'fcm_legacy' ELSE 'fcm' END,
        CASE WHEN i > 19900 THEN CASE WHEN i % 3 = 0 THEN 'sending' ELSE 'pending' END
             WHEN i % 50 = 0 THEN 'failed' WHEN i % 151 = 0 THEN 'expired' WHEN i % 397 = 0 THEN 'cancelled'
             ELSE 'sent' END,
@@ -109,12 +109,19 @@ def test_a_page_has_50_unless_another_size_is_asked_for(api):
     assert len(listed(api.get(DELIVERIES, page_size=500))) == 60
 
 
-@pytest.mark.parametrize("column", ["error_code", "user_id", "provider"])
+@pytest.mark.parametrize("column", ["error_code", "user_id"])
 def test_each_filter_finds_its_own_and_nothing_else(api, column):
     add(token="other", **{column: "other"})
     found = add(**{column: "this"})
     assert listed(api.get(DELIVERIES, **{column: "this"})) == [found.pk]
     assert listed(api.get(DELIVERIES, **{column: "nothing"})) == []
+
+
+def test_deliveries_are_found_by_their_provider(api):
+    add(token="other")
+    found = add(provider="fcm_legacy")
+    assert listed(api.get(DELIVERIES, provider="fcm_legacy")) == [found.pk]
+    assert "fcm, fcm_legacy" in fault(api.get(DELIVERIES, provider="nosuch"))["message"]
 
 
 def test_deliveries_are_found_by_their_notification(api):
@@ -172,6 +179,7 @@ def test_a_time_far_from_all_rows_finds_all_or_none(api, many):
         ({"since": "1893456000"}, {"since"}),
         ({"until": "2026-02-31T12:00:00Z"}, {"until"}),
         ({"until": "1999-12-31T12:00:00Z"}, {"until"}),
+        ({"provider": "nosuch"}, {"provider"}),
         ({"page_size": "0"}, {"page_size"}),
         ({"page_size": "501"}, {"page_size"}),
         ({"page_size": "many"}, {"page_size"}),
@@ -206,7 +214,7 @@ def test_a_parameter_given_twice_is_a_fault(api):
         {"user_id": "nobody"},
         {"notification_id": "n-7"},
         {"provider": "fcm"},
-        {"provider": "other"},
+        {"provider": "fcm_legacy"},
         {"since": "2026-01-31T05:30:00Z"},
         {"since": "2026-01-30T00:00:00Z"},
         {"until": "2026-01-31T00:00:30Z"},

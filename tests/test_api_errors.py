@@ -1,5 +1,6 @@
 """Errors have one shape wherever they come from, and their codes are the documented ones."""
 
+import json
 import re
 from pathlib import Path
 
@@ -29,19 +30,22 @@ def test_where_nothing_is_there_is_a_404(api, path):
 @pytest.mark.parametrize(
     ("url", "allowed"),
     [
-        (NOTIFICATIONS, "POST, OPTIONS"),
-        (f"{NOTIFICATIONS}n-1/", "GET, HEAD, OPTIONS"),
-        (f"{NOTIFICATIONS}n-1/resend/", "POST, OPTIONS"),
-        (DELIVERIES, "GET, HEAD, OPTIONS"),
-        ("/api/v1/health/live/", "GET, HEAD, OPTIONS"),
-        ("/api/v1/schema/", "GET, HEAD, OPTIONS"),
-        ("/api/v1/docs/", "GET, HEAD, OPTIONS"),
+        (NOTIFICATIONS, "POST"),
+        (f"{NOTIFICATIONS}n-1/", "GET, HEAD"),
+        (f"{NOTIFICATIONS}n-1/resend/", "POST"),
+        (DELIVERIES, "GET, HEAD"),
+        ("/api/v1/health/live/", "GET, HEAD"),
+        ("/api/v1/schema/", "GET, HEAD"),
+        ("/api/v1/docs/", "GET, HEAD"),
+        ("/", "GET, HEAD"),
     ],
 )
 def test_another_method_is_a_405_that_says_which_are_allowed(api, url, allowed):
-    answer = api.client.delete(url)
-    assert code(answer) == "method_not_allowed"
-    assert answer["Allow"] == allowed
+    api.client.handler.enforce_csrf_checks = True
+    for ask in (api.client.delete, api.client.put, api.client.options):
+        answer = ask(url)
+        assert code(answer) == "method_not_allowed"
+        assert answer["Allow"] == allowed
 
 
 @pytest.mark.parametrize("url", [NOTIFICATIONS, "/api/v1/health/", "/api/v1/schema/", "/api/v1/docs/"])
@@ -55,10 +59,52 @@ def test_a_body_that_is_not_declared_as_json_is_a_415(api, kind):
 
 
 @pytest.mark.parametrize(
+    ("kind", "coding", "named"),
+    [
+        ("text/csv", "identity", "text/csv"),
+        ("application/json; charset=latin1", "identity", "latin1"),
+        ("application/json", "gzip", "gzip"),
+    ],
+)
+def test_what_a_body_should_not_be_is_named(api, kind, coding, named):
+    answer = api.client.post(NOTIFICATIONS, b"{}", kind, headers={"Content-Encoding": coding})
+    assert code(answer) == "unsupported_media_type"
+    assert named in fault(answer)["message"]
+
+
+@pytest.mark.parametrize(
     "kind", ["", "application/json; charset=utf-8", "application/problem+json", "Application/JSON"]
 )
 def test_json_by_any_of_its_names_is_read(api, kind):
     assert api.client.post(NOTIFICATIONS, b'{"user_id": "u", "title": "t"}', kind).status_code == 202
+
+
+#: Words of those who wrote the code, not of those who wrote the request.
+INSIDE = re.compile(r"NoneType|\bint\b|\bstr\b|dict|instance|Input|Extra|String|available in|\\\\|\^|Body")
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (NOTIFICATIONS, None),
+        (NOTIFICATIONS, "text"),
+        (
+            NOTIFICATIONS,
+            {"priority": [], "ttl": {}, "title": [], "guarantee": "maybe", "user_id": "a\nb"},
+        ),
+        (
+            NOTIFICATIONS,
+            {"user_id": "x" * 999, "variables": [], "metadata": "m", "expires_at": "x"},
+        ),
+        (f"{NOTIFICATIONS}n-1/resend/", []),
+        (f"{NOTIFICATIONS}n-1/resend/", {"force": "yes", "seen": "1", "reason": "a\0b", "who": "me"}),
+    ],
+)
+def test_errors_speak_of_json_and_not_of_our_code(api, url, body):
+    answer = api.post_to(url, json.dumps(body).encode())
+    assert answer.status_code == 400
+    assert not INSIDE.search(answer.content.decode()), fault(answer)
+    assert all("." not in one["field"] for one in fault(answer)["fields"])
 
 
 def test_a_host_that_is_not_ours_is_a_400(api):

@@ -132,6 +132,15 @@ def test_the_document_knows_the_codes_of_all_errors(client):
     assert detail["properties"]["code"]["enum"] == list(CODES)
 
 
+def test_what_is_told_is_told_every_time_and_cannot_be_written(client):
+    schemas = client.get(SCHEMA_URL).json()["components"]["schemas"]
+    for name in ("Action", "Attempt", "Delivery", "DeliveryWithHistory", "Notification", "Report"):
+        assert sorted(schemas[name]["required"]) == sorted(schemas[name]["properties"])
+        for told in schemas[name]["properties"].values():
+            assert told.get("readOnly") or "$ref" in told or "allOf" in told
+            assert not {"minimum", "maximum", "maxLength"} & set(told)
+
+
 def test_the_document_is_valid_and_whole(client):
     document = client.get(SCHEMA_URL).json()
     validate_schema(document)

@@ -37,6 +37,7 @@ def test_who_asks_too_much_is_told_how_long_to_wait(api, rate, clock):
     refused = api.get(DELIVERIES)
     assert (refused.status_code, fault(refused)["code"]) == (429, "throttled")
     assert refused["Retry-After"] == "15"
+    assert "available in" not in fault(refused)["message"]
     clock.now += 15
     assert let_in(api, 10) == 1
 
@@ -63,6 +64,16 @@ def test_a_list_counts_as_many_requests_as_it_has_items(api, rate, clock):
     assert let_in(api, 1) == 0
     clock.now += 2
     assert let_in(api, 5) == 2
+
+
+def test_the_log_names_the_key_that_asks_too_much_once_a_minute(api, rate, clock, caplog):
+    rate(1)
+    with caplog.at_level("WARNING", "deliveries"):
+        let_in(api, 5)
+        assert ["tests" in line.getMessage() for line in caplog.records if line.name.startswith("deliveries")] == [True]
+        clock.now += 61
+        let_in(api, 5)
+    assert len([line for line in caplog.records if line.name.startswith("deliveries")]) == 2
 
 
 def test_who_has_no_key_is_not_counted(api, rate, clock):

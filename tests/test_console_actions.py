@@ -282,7 +282,7 @@ def test_a_page_that_was_read_again_counts_from_what_it_showed(admin_client):
     failed = admin_client.post(address(Notification, "resend"), form_of(page) | {"reason": "x" * 2000})
     assert "at most 500 characters" in text(failed)
     assert form_of(failed)["chosen"] == ["3:n-1"]
-    assert "Somebody else has had it sent again" in text(confirm(admin_client, failed, Notification, "resend"))
+    assert "It has been sent again since you looked" in text(confirm(admin_client, failed, Notification, "resend"))
 
 
 def test_some_are_sent_again_and_the_rest_told_why_not(admin_client):

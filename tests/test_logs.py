@@ -87,3 +87,12 @@ def test_the_configuration_is_one_that_logging_takes(level):
         assert logging.getLogger("deliveries").getEffectiveLevel() == logging.getLevelName(level)
     finally:
         logging.root.handlers[:], logging.root.level = kept
+
+
+def test_a_refused_request_is_no_line_and_a_failed_one_is():
+    usual = logging.getLogger("django.request").level
+    for level, told in (("INFO", False), ("DEBUG", True)):
+        logging.getLogger("django.request").setLevel(configuration(level)["loggers"]["django.request"]["level"])
+        assert logging.getLogger("django.request").isEnabledFor(logging.WARNING) == told
+        assert logging.getLogger("django.request").isEnabledFor(logging.ERROR)
+    logging.getLogger("django.request").setLevel(usual)

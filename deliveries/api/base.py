@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, NoReturn
 
 from django.http import HttpResponse
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -15,7 +15,6 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from deliveries.api.authentication import BearerKey, HasScope
-from deliveries.api.codes import CODES
 from deliveries.api.errors import Refused, respond
 from deliveries.api.throttling import KeyRate
 
@@ -28,15 +27,16 @@ class ApiView(APIView):
     throttle_classes: Sequence[type[BaseThrottle]] = (KeyRate,)
     renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
     parser_classes = ()  # deliveries.api.bodies alone reads what comes in
+    http_method_names = ["get", "post", "head"]  # noqa: RUF012 - no OPTIONS: the OpenAPI document describes what there is
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], HttpResponse]:
         return respond
 
-    def throttled(self, request: Request, wait: float | None) -> NoReturn:  # noqa: ARG002
-        raise Throttled(wait, CODES["throttled"].meaning)
+    def throttled(self, request: Request, wait: float) -> NoReturn:  # noqa: ARG002
+        raise Refused("throttled", retry_after=ceil(wait))
 
 
-class OpenApiView(ApiView):
+class PublicView(ApiView):
     """The same for everybody: it asks for no key, and so touches no database."""
 
     authentication_classes = ()
@@ -44,7 +44,7 @@ class OpenApiView(ApiView):
     throttle_classes = ()
 
 
-class Unknown(OpenApiView):
+class Unknown(PublicView):
     """Answers 404 in our shape wherever the API has nothing, whatever the method."""
 
     schema = None

@@ -35,7 +35,9 @@ CODES = {
     "changed": Code(409, "It was sent again since it was `seen`."),
     "ended": Code(409, "It has already ended, so there is nothing to cancel."),
     "too_large": Code(413, "A notification has 64 KiB at most, a list of them 8 MiB."),
-    "unsupported_media_type": Code(415, "The body is not declared as JSON: `Content-Type: application/json`."),
+    "unsupported_media_type": Code(
+        415, "Not declared as plain JSON in UTF-8: `Content-Type: application/json`, and no `Content-Encoding`."
+    ),
     "throttled": Code(429, "The key has asked more than it may; the header `Retry-After` says for how long to wait."),
     "internal_error": Code(500, "This is an error of ours. The log has the details."),
     "database_unavailable": Code(

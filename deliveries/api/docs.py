@@ -12,7 +12,7 @@ from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from deliveries.api.base import OpenApiView
+from deliveries.api.base import PublicView
 
 #: The page has one script of its own and one style element; everything else is a file of ours.
 POLICY = (
@@ -28,7 +28,7 @@ def document() -> dict[str, Any]:
     return generated
 
 
-class SchemaView(OpenApiView):
+class SchemaView(PublicView):
     """In JSON; in YAML for who asks for `application/yaml`."""
 
     schema = None
@@ -38,7 +38,7 @@ class SchemaView(OpenApiView):
         return Response(document())
 
 
-class DocsView(OpenApiView, SpectacularSwaggerSplitView):
+class DocsView(PublicView, SpectacularSwaggerSplitView):
     """Swagger UI, which asks for the document and lets one try it out."""
 
     schema = None

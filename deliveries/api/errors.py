@@ -21,10 +21,21 @@ RETRY_AFTER = 5  # seconds, while the database is away
 
 
 class Refused(APIException):
-    """A request that is not done: a code of `CODES`, a sentence, and each field at fault with what is wrong with it."""
+    """A request that is not done: a code of `CODES`, a sentence, and each field at fault with what is wrong with it.
 
-    def __init__(self, code: str, message: str = "", fields: Iterable[tuple[str, str]] = ()) -> None:
+    `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        fields: Iterable[tuple[str, str]] = (),
+        *,
+        retry_after: int | None = None,
+    ) -> None:
         self.status_code = CODES[code].status
+        self.retry_after = retry_after
         super().__init__(message or CODES[code].meaning, code)
         self.fields = [{"field": name, "message": fault} for name, fault in fields]
 
@@ -86,12 +97,12 @@ def _known(error: Exception) -> APIException:
     if isinstance(error, SuspiciousOperation):
         return Refused("bad_request")
     if isinstance(error, OperationalError | InterfaceError):
-        logger.warning("The database is away: %s", str(error).strip())
-        return Refused("database_unavailable")
+        logger.warning("The database does not answer: %s", str(error).strip())
+        return Refused("database_unavailable", retry_after=RETRY_AFTER)
     return Refused("internal_error")
 
 
 def _headers(error: APIException) -> dict[str, str]:
-    wait = RETRY_AFTER if error.status_code == 503 else getattr(error, "wait", None)
-    headers = {"WWW-Authenticate": getattr(error, "auth_header", None), "Retry-After": wait}
+    retry_after = getattr(error, "retry_after", None)
+    headers = {"WWW-Authenticate": getattr(error, "auth_header", None), "Retry-After": retry_after}
     return {name: str(value) for name, value in headers.items() if value is not None}

@@ -9,8 +9,8 @@ from uuid import uuid4
 import dramatiq
 from django.conf import settings
 from rest_framework.request import Request
-from rest_framework.reverse import reverse
 
+from deliveries.api import links
 from deliveries.api.answers import Accepted, Links
 from deliveries.api.errors import Refused
 from deliveries.api.repeats import Known, known
@@ -89,11 +89,10 @@ def _again(request: Request, push: PushRequest, stored: Known) -> Accepted | Ref
 def _accepted(
     request: Request, notification_id: str, status: str, correlation_id: str, *, duplicate: bool = False
 ) -> Accepted:
-    itself = reverse("notification", kwargs={"notification_id": notification_id}, request=request)
     return Accepted(
         notification_id=notification_id,
         status=Status(status),
         correlation_id=correlation_id,
         duplicate=duplicate,
-        links=Links(self=itself),
+        links=Links(self=links.notification(request, notification_id)),
     )

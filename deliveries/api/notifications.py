@@ -121,6 +121,9 @@ def _correlation_id(request: Request) -> str:
     """The header's. Raises Refused for one that could be nobody's, whether or not it is needed."""
     given = request.headers.get("X-Correlation-ID", "")
     if not HEADER_TEXT.fullmatch(given):
-        fault = ("X-Correlation-ID", "should have 255 characters at most, and no control characters")
+        fault = (
+            "X-Correlation-ID",
+            "should have 255 characters at most, all ASCII and none a control character",
+        )
         raise Refused.for_faults("invalid_request", [fault])
     return given

@@ -13,6 +13,7 @@ from deliveries.api.answers import Error
 from deliveries.api.authentication import SCOPES
 from deliveries.api.codes import CODES
 from deliveries.api.request_schema import components
+from deliveries.faults import NO_CONTROL
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -39,7 +40,7 @@ RESEND_ERRORS = (
 
 NOTIFICATION_ID = OpenApiParameter(
     "notification_id",
-    {"type": "string", "pattern": r"^[^\x00-\x1f\x7f]+$"},
+    {"type": "string", "pattern": NO_CONTROL},
     OpenApiParameter.PATH,
     description="any text, percent-encoded",
 )

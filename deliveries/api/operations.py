@@ -7,18 +7,19 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 
 from deliveries import operations
+from deliveries.api import links
 from deliveries.api.answers import Links, Operated
 from deliveries.api.bodies import strict
 from deliveries.api.errors import Refused
 from deliveries.contract import whole
+from deliveries.faults import NO_NUL
 from deliveries.models import ApiKey
 
 #: PostgreSQL stores no NUL.
 Reason = Annotated[
-    str, Field(max_length=500, pattern=r"^[^\x00]*$", description="why; kept in the audit log, with the key's name")
+    str, Field(max_length=500, pattern=NO_NUL, description="why; kept in the audit log, with the key's name")
 ]
 
 
@@ -62,12 +63,11 @@ def _who(request: Request, body: CancelBody) -> operations.Who:
 def _answer(request: Request, outcome: operations.Outcome) -> Response:
     if not outcome.done:
         raise Refused(outcome.code, outcome.sentence)
-    itself = reverse("notification", kwargs={"notification_id": outcome.subject}, request=request)
     answer = Operated(
         notification_id=outcome.subject,
         code=outcome.code,
         message=outcome.sentence,
         warning=outcome.warning,
-        links=Links(self=itself),
+        links=Links(self=links.notification(request, outcome.subject)),
     )
     return Response(answer.model_dump(), status=202)

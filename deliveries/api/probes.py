@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_safe
+from django.http import JsonResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -11,13 +10,13 @@ from rest_framework.response import Response
 
 from deliveries import health
 from deliveries.api.answers import Readiness
-from deliveries.api.base import OpenApiView
+from deliveries.api.base import PublicView
 from deliveries.api.openapi import refusals
 
 FRESH = {"Cache-Control": "no-store"}
 
 
-class HealthView(OpenApiView):
+class HealthView(PublicView):
     """Everything at a glance: 503 when database or RabbitMQ is down, else 200."""
 
     @extend_schema(
@@ -29,7 +28,7 @@ class HealthView(OpenApiView):
         return Response(report, status=503 if report["status"] == "down" else 200, headers=FRESH)
 
 
-class LiveView(OpenApiView):
+class LiveView(PublicView):
     """200 while the process answers at all: on anything else, restart it."""
 
     @extend_schema(
@@ -40,7 +39,7 @@ class LiveView(OpenApiView):
         return Response({"status": "ok"}, headers=FRESH)
 
 
-class ReadyView(OpenApiView):
+class ReadyView(PublicView):
     """200 when requests can be served: the database is there, and as new as the code."""
 
     @extend_schema(
@@ -54,24 +53,27 @@ class ReadyView(OpenApiView):
         return Response({"status": "down", "reason": reason}, status=503, headers=FRESH)
 
 
-@require_safe
-def index(request: HttpRequest) -> JsonResponse:
+class Index(PublicView):
     """What this is, and where to go from here."""
-    here = request.build_absolute_uri
-    return JsonResponse(
-        {
-            "service": "push notification delivery",
-            "notifications": here("/api/v1/notifications/"),
-            "notification": here("/api/v1/notifications/") + "{notification_id}/",
-            "deliveries": here("/api/v1/deliveries/"),
-            "delivery": here("/api/v1/deliveries/") + "{id}/",
-            "authorization": "Bearer <key>, from `manage.py apikey <name>`",
-            "schema": here("/api/v1/schema/"),
-            "docs": here("/api/v1/docs/"),
-            "health": here("/api/v1/health"),
-            "live": here("/api/v1/health/live"),
-            "ready": here("/api/v1/health/ready"),
-            "console": here("/admin/"),
-        },
-        json_dumps_params={"indent": 2},
-    )
+
+    schema = None
+
+    def get(self, request: Request) -> JsonResponse:
+        here = request.build_absolute_uri
+        return JsonResponse(
+            {
+                "service": "push notification delivery",
+                "notifications": here("/api/v1/notifications/"),
+                "notification": here("/api/v1/notifications/") + "{notification_id}/",
+                "deliveries": here("/api/v1/deliveries/"),
+                "delivery": here("/api/v1/deliveries/") + "{id}/",
+                "authorization": "Bearer <key>, from `manage.py apikey <name>`",
+                "schema": here("/api/v1/schema/"),
+                "docs": here("/api/v1/docs/"),
+                "health": here("/api/v1/health"),
+                "live": here("/api/v1/health/live"),
+                "ready": here("/api/v1/health/ready"),
+                "console": here("/admin/"),
+            },
+            json_dumps_params={"indent": 2},
+        )

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from deliveries.api import links
 from deliveries.masking import fingerprint, mask
 from deliveries.models import AuditEntry, Notification, PushAttempt, PushDelivery
 
@@ -56,6 +57,7 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
             "updated_at",
             "links",
         )
+        read_only_fields = fields
 
     def get_device_token(self, delivery: PushDelivery) -> str:
         return mask(delivery.device_token)
@@ -65,10 +67,9 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
 
     def get_links(self, delivery: PushDelivery) -> DeliveryLinks:
         request = self.context["request"]
-        notification = {"notification_id": delivery.notification_id}
         return {
             "self": reverse("delivery", kwargs={"id": delivery.pk}, request=request),
-            "notification": reverse("notification", kwargs=notification, request=request),
+            "notification": links.notification(request, delivery.notification_id),
         }
 
 
@@ -88,12 +89,13 @@ class AttemptSerializer(serializers.ModelSerializer[PushAttempt]):
             "duration_ms",
             "created_at",
         )
+        read_only_fields = fields
 
 
 class DeliveryWithHistorySerializer(DeliverySerializer):
     """The same with its history."""
 
-    history = AttemptSerializer(source="latest", many=True, help_text="latest first, 100 at most")
+    history = AttemptSerializer(source="latest", many=True, read_only=True, help_text="latest first, 100 at most")
 
     class Meta(DeliverySerializer.Meta):
         fields = (*DeliverySerializer.Meta.fields, "history")
@@ -102,13 +104,14 @@ class DeliveryWithHistorySerializer(DeliverySerializer):
 class ReportSerializer(serializers.ModelSerializer[Notification]):
     """What the gateway has been told of a notification's end."""
 
-    refused_at = serializers.DateTimeField(source="report_refused_at", allow_null=True)
-    attempts = serializers.IntegerField(source="report_attempts")
-    error = serializers.CharField(source="report_error")
+    refused_at = serializers.DateTimeField(source="report_refused_at", read_only=True, allow_null=True)
+    attempts = serializers.IntegerField(source="report_attempts", read_only=True)
+    error = serializers.CharField(source="report_error", read_only=True)
 
     class Meta:
         model = Notification
         fields = ("reported_at", "refused_at", "attempts", "error")
+        read_only_fields = fields
 
 
 class ActionSerializer(serializers.ModelSerializer[AuditEntry]):
@@ -117,14 +120,15 @@ class ActionSerializer(serializers.ModelSerializer[AuditEntry]):
     class Meta:
         model = AuditEntry
         fields = ("at", "actor", "action", "reason")
+        read_only_fields = fields
 
 
 class NotificationSerializer(serializers.ModelSerializer[Notification]):
     """A notification with its deliveries, its report, its history and what was done to it."""
 
-    report = ReportSerializer(source="*")
-    deliveries = DeliverySerializer(many=True)
-    history = AttemptSerializer(source="latest", many=True, help_text="latest first, 100 at most")
+    report = ReportSerializer(source="*", read_only=True)
+    deliveries = DeliverySerializer(many=True, read_only=True)
+    history = AttemptSerializer(source="latest", many=True, read_only=True, help_text="latest first, 100 at most")
     actions = serializers.SerializerMethodField(help_text="latest first, 100 at most")
 
     class Meta:
@@ -153,6 +157,7 @@ class NotificationSerializer(serializers.ModelSerializer[Notification]):
             "history",
             "actions",
         )
+        read_only_fields = fields
 
     @extend_schema_field(ActionSerializer(many=True))
     def get_actions(self, notification: Notification) -> list[dict[str, object]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from math import inf
 from threading import Lock
 from time import monotonic
 
@@ -12,6 +14,8 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from deliveries.models import ApiKey
+
+logger = logging.getLogger(__name__)
 
 #: A client that opens a page asks several things at once, so a bucket holds this many tokens even where a second brings
 #: fewer; but never more than a minute brings.
@@ -24,11 +28,18 @@ class Bucket:
 
     tokens: float
     filled_at: float
+    told_at: float = -inf
 
     def fill(self, per_second: float, most: float) -> None:
         now = monotonic()
         self.tokens = min(most, self.tokens + (now - self.filled_at) * per_second)
         self.filled_at = now
+
+    def tell(self, name: str) -> None:
+        """Says so in the log, once a minute: who asks too much does it again and again."""
+        if self.filled_at - self.told_at >= 60:
+            self.told_at = self.filled_at
+            logger.warning("The API key %s asks more than %d times a minute", name, settings.PUSH.api_rate)
 
 
 _buckets: dict[int, Bucket] = {}
@@ -46,6 +57,7 @@ def take(key: ApiKey, count: int, *, on_credit: bool = False) -> float:
         bucket = _buckets.setdefault(key.pk, Bucket(most, monotonic()))
         bucket.fill(per_second, most)
         if bucket.tokens < 1 and not on_credit:
+            bucket.tell(key.name)
             return (1 - bucket.tokens) / per_second
         bucket.tokens -= count
         return 0.0

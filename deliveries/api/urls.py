@@ -1,7 +1,7 @@
 """The addresses of the API. Each works with and without its trailing slash; links carry it.
 
 A notification's id may have slashes of its own, so the addresses under it are tried before it: an id that ends in
-`/resend` or `/cancel` cannot be read at its address, only found among its deliveries.
+`/resend` or `/cancel` cannot be read at its address. One that ends in a slash needs the trailing slash after it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from deliveries.api.base import Unknown
 from deliveries.api.deliveries import DeliveryViewSet
 from deliveries.api.docs import DocsView, SchemaView
 from deliveries.api.notifications import NotificationViewSet
-from deliveries.api.probes import HealthView, LiveView, ReadyView, index
+from deliveries.api.probes import HealthView, Index, LiveView, ReadyView
+from deliveries.faults import CONTROL
 
 
 class IdConverter(PathConverter):
     """A notification id, as the contract allows it; slashes too (when we see it, %2F is one)."""
 
-    regex = r"[^\x00-\x1f\x7f]+"
+    regex = rf"[^{CONTROL}]+"
 
 
 register_converter(IdConverter, "id")
@@ -37,7 +38,7 @@ ONE_NOTIFICATION = "api/v1/notifications/<id:notification_id>"
 ONE_DELIVERY = "api/v1/deliveries/<int:id>"
 
 urlpatterns = [
-    path("", index),
+    path("", Index.as_view()),
     *either("api/v1/health", HealthView.as_view(), "health"),
     *either("api/v1/health/live", LiveView.as_view(), "live"),
     *either("api/v1/health/ready", ReadyView.as_view(), "ready"),

@@ -7,9 +7,11 @@ from typing import Self
 
 from pika import BasicProperties, spec
 
+from deliveries.faults import CONTROL
+
 Arrival = tuple[spec.Basic.Deliver, BasicProperties, bytes]
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL_CHARACTER = re.compile(rf"[{CONTROL}]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,4 +65,4 @@ def _id(value: str | bytes | None) -> str | None:
     pika leaves a property that is not UTF-8 as bytes.
     """
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
-    return None if text is None or len(text) > 255 or CONTROL.search(text) else text
+    return None if text is None or len(text) > 255 or CONTROL_CHARACTER.search(text) else text

@@ -26,11 +26,13 @@ WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_i
 RETURNING n.notification_id, n.cancel_reason
 """
 
+# statement_timestamp() is what Django's Now() gives to created_at; now() is when the transaction began.
 # A re-run after a lost answer meets its own rows: it knows them by their token, and they count as inserted.
 INSERT_DELIVERIES = """
 INSERT INTO push_deliveries (
     notification_id, user_id, device_token, platform, title, body, data, provider, send_token, status, sending_at)
-SELECT notification_id, user_id, device_token, platform, title, body, data, provider, send_token, 'sending', now()
+SELECT notification_id, user_id, device_token, platform, title, body, data, provider, send_token, 'sending',
+    statement_timestamp()
 FROM json_to_recordset(%(rows)s::json) AS d(
     notification_id text, user_id text, device_token text, platform text, title text, body text, data jsonb,
     provider text, send_token bigint)

@@ -19,6 +19,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from deliveries.management.operating import positive
 from deliveries.management.schema import refuse_old_schema
+from deliveries.statement_timeout import bound_statements
 
 DELIVERY_THREADS = 4
 DRAIN_MS = 10_000
@@ -43,6 +44,7 @@ class Command(BaseCommand):
             migrate_in_turn()
         refuse_old_schema()
         connections.close_all()  # the workers are forked
+        bound_statements()
         WebProcess(
             bind=options["bind"] or f"0.0.0.0:{settings.PUSH.port}",
             workers=options["workers"],
