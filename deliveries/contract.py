@@ -210,6 +210,8 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
     fields = {field: value for field, paths in MESSAGE.items() if (value := first(document, paths)) is not None}
     if is_variables:
         fields.setdefault("variables", template_data)
+    if fields.get("template_code") == fields.get("template_id"):  # one name, however it was called
+        fields.pop("template_code", None)
     return fields
 
 
