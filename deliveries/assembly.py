@@ -70,8 +70,10 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
     reporter = Reporter(gateway, profile, retries.report)
     call = push.user_service_dead_token_path
     sender = Sender(provider, retries, alive, tells=call is not None)
-    # A breaker of its own: a path for dead tokens that fails must not hold up the lookups.
-    graves = _upstream("user_service", push.user_service_url, push.user_service_header, http)
+    dead_tokens = None
+    if call is not None:  # with a breaker of its own: a path for dead tokens that fails must not hold up the lookups
+        told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
+        dead_tokens = DeadTokenOffice(writer, told, call, retries.report)
     return Assembly(
         Pipeline(
             writer,
@@ -83,7 +85,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             alive,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
-        DeadTokenOffice(writer, graves, call, retries.report) if call else None,
+        dead_tokens,
         (users, templates, gateway) if gateway else (users, templates),
         provider,
         http,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
 import dramatiq
@@ -46,7 +46,7 @@ def accept(pushes: Sequence[PushRequest | Refused], request: Request) -> list[Ac
     for push in pushes:
         if isinstance(push, PushRequest):
             firsts.setdefault(push.notification_id, push)
-    results = direct.write([_change(push) for push in firsts.values()])
+    results = direct.write(_changes(firsts.values()))
     new = [push for push, accepted in zip(firsts.values(), results, strict=True) if accepted is not None]
     _tell(new)
     answers = {id(push): _accepted(request, push.notification_id, Status.PENDING, push.correlation_id) for push in new}
@@ -60,9 +60,9 @@ def accept(pushes: Sequence[PushRequest | Refused], request: Request) -> list[Ac
     ]
 
 
-def _change(push: PushRequest) -> Accept:
-    high = in_force(settings.PUSH).is_high(push.priority)
-    return Accept(push, "api", high, settings.PUSH.notification_ttl)
+def _changes(pushes: Iterable[PushRequest]) -> list[Accept]:
+    profile, ttl = in_force(settings.PUSH), settings.PUSH.notification_ttl
+    return [Accept(push, "api", profile.is_high(push.priority), ttl) for push in pushes]
 
 
 def _tell(new: Sequence[PushRequest]) -> None:

@@ -15,11 +15,12 @@ from deliveries.api.bodies import strict
 from deliveries.api.errors import Refused
 from deliveries.contract import whole
 from deliveries.faults import NO_NUL
+from deliveries.ledger.audit import LONGEST_REASON
 from deliveries.models import ApiKey
 
 #: PostgreSQL stores no NUL.
 Reason = Annotated[
-    str, Field(max_length=500, pattern=NO_NUL, description="why; kept in the audit log, with the key's name")
+    str, Field(max_length=LONGEST_REASON, pattern=NO_NUL, description="why; kept in the audit log, with the key's name")
 ]
 
 

@@ -41,5 +41,7 @@ def write_down(
     cursor: Cursor[Any], action: AuditEntry.Action, by: Audited, details: Mapping[str, dict[str, Any]]
 ) -> None:
     """One entry for each subject, with what else there is to know of it."""
+    if not details:
+        return
     entries = [{"subject": subject, "detail": detail} for subject, detail in details.items()]
     cursor.execute(WRITE, rows(entries) | {"actor": by.actor, "action": action.value, "reason": by.reason})
