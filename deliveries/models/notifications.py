@@ -28,6 +28,9 @@ class Notification(models.Model):
     error_code = models.CharField(max_length=64, db_default="", blank=True)
     error_message = models.TextField(db_default="", blank=True)
     attempts = models.IntegerField(db_default=0, help_text="failed lookups and renderings so far")
+    crashes = models.SmallIntegerField(
+        db_default=0, help_text="how often in a row its worker stopped without a word while it had it in work"
+    )
     cancel_reason = models.TextField(
         db_default="", blank=True, help_text="who asked for its end and why; empty: nobody"
     )
@@ -75,6 +78,14 @@ class Notification(models.Model):
                 fields=["worker_id"],
                 name="notifications_in_work",
                 condition=models.Q(worker_id__isnull=False),
+            ),
+            # What may be the reason that workers stop: hardly ever a row.
+            models.Index(fields=["-crashes"], name="notifications_suspect", condition=models.Q(crashes__gt=0)),
+            # What the gateway refused to hear: counted and listed.
+            models.Index(
+                fields=["-report_refused_at"],
+                name="notifications_unheard",
+                condition=models.Q(report_refused_at__isnull=False),
             ),
             models.Index(fields=["-created_at"], name="notifications_newest"),
             models.Index(fields=["user_id"], name="notifications_user"),
