@@ -81,6 +81,7 @@ class Watchdog:
         self._looked = self._lenient_until = time.monotonic()
 
     def start(self) -> None:
+        self._arm()
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,12 +92,15 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK):
-            # Who holds the interpreter's lock stops us as well: that is for a thread outside of the interpreter.
-            faulthandler.dump_traceback_later(2 * self._limit, exit=True, file=STDERR)
+            self._arm()
             if os.getppid() != self._parent:
                 return self._leave()
             self._look()
         return None
+
+    def _arm(self) -> None:
+        """Whoever holds the interpreter's lock stops us as well: a thread outside of the interpreter waits for that."""
+        faulthandler.dump_traceback_later(2 * self._limit, exit=True, file=STDERR)
 
     def _look(self) -> None:
         now = time.monotonic()

@@ -53,8 +53,11 @@ def kill_a_consumer() -> None:
 
 
 def _kill(kind: str) -> None:
+    """Again and again: amid a message Dramatiq catches even this."""
     victim = next(thread for thread in threading.enumerate() if type(thread).__name__ == kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(victim.ident or 0), ctypes.py_object(SystemExit))
+    while victim.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(victim.ident or 0), ctypes.py_object(SystemExit))
+        time.sleep(0.1)
 
 
 ORDERS: dict[str, Callable[[], None]] = {
