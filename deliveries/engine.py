@@ -184,6 +184,7 @@ class Engine:
     async def _pulse(self) -> None:
         while True:
             self._pulsed = time.monotonic()
+            self._heartbeat.notice()
             await asyncio.sleep(TICK)
 
     def _vitals(self) -> tuple[int, dict[str, Any]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import socket
 import time
@@ -51,7 +50,7 @@ class Heartbeat:
         self._since = float("inf")
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._fault = ""
-        self._is_cut_off = False
+        self._cut_off_since: float | None = None
 
     def alive(self) -> bool:
         """Whether this worker may start sends. The margin of a fifth of the lease covers the way to FCM."""
@@ -79,28 +78,32 @@ class Heartbeat:
             async with asyncio.timeout(self._hand.lease / 5):
                 await self._beat()
         except Exception as error:  # noqa: BLE001 - whatever it was, the next beat may go better
-            self._missed(describe(error))
+            if (fault := describe(error)) != self._fault:
+                logger.warning("The heartbeat does not reach the database: %s", fault)
+            self._fault = fault
             await self._drop()
             return False
         self._fault = ""
         return True
 
-    def _missed(self, fault: str) -> None:
-        """Says what is wrong whenever that changes, and once that this worker is cut off."""
-        if fault != self._fault:
-            logger.warning("The heartbeat does not reach the database: %s", fault)
-            self._fault = fault
-        silent = time.monotonic() - self.last
-        if self.alive() or self._is_cut_off or silent == math.inf:
-            return
-        self._is_cut_off = True
-        logger.error(
-            "Cut off from the database for %.0f s, since %s: this worker starts no sends and takes nothing up until "
-            "the database answers. Others take over what it has in work when its lease of %g s is over",
-            silent,
-            f"{self.clock.now() - timedelta(seconds=silent):%Y-%m-%dT%H:%M:%SZ}",
-            self._hand.lease,
-        )
+    def notice(self) -> None:
+        """Says once that this worker is cut off, and once that it no longer is; to be called every second.
+
+        A beat that hangs cannot say so itself: psycopg takes its time to cancel a statement.
+        """
+        if self.alive() and self._cut_off_since is not None:
+            silence = self.last - self._cut_off_since
+            logger.warning("The database answers again after %.0f s: this worker sends and takes up again", silence)
+            self._cut_off_since = None
+        elif not self.alive() and self._cut_off_since is None:
+            self._cut_off_since = self.last
+            silence = time.monotonic() - self.last
+            logger.error(
+                "Cut off from the database since %s: this worker starts no sends and takes nothing up until the "
+                "database answers. Others take over what it has in work when its lease of %g s is over",
+                f"{self.clock.now() - timedelta(seconds=silence):%Y-%m-%dT%H:%M:%SZ}",
+                self._hand.lease,
+            )
 
     async def stop(self) -> None:
         await self._drop()
@@ -126,11 +129,6 @@ class Heartbeat:
         self.clock.learn(told, asked)
         if not self.alive():
             self._since = begun
-        if self._is_cut_off:
-            self._is_cut_off = False
-            logger.warning(
-                "The database answers again after %.0f s: this worker sends and takes up again", begun - self.last
-            )
         self.last = begun
 
     async def _drop(self) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Seconds for what is left after the drain: connections to close, a thread that publishes to a RabbitMQ which hangs.
+LAST = 5.0
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
@@ -50,10 +52,13 @@ class EngineMiddleware(Middleware):
             EngineMiddleware.running.stop_accepting()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        """Drains it: before this hook the worker's threads still accept."""
+        """Drains it: before this hook the worker's threads still accept. After it, nothing is worth waiting for."""
+        from deliveries.watchdog import end_after  # noqa: PLC0415
+
         engine, EngineMiddleware.running = EngineMiddleware.running, None
         if engine is not None:
             engine.drain(settings.PUSH.drain_grace)
+            end_after(LAST)
 
 
 def running_engine() -> Engine:

@@ -40,6 +40,14 @@ def give_up(what: str, error: BaseException | None = None) -> NoReturn:
     os._exit(EXIT_SOFTWARE)
 
 
+def end_after(seconds: float) -> None:
+    """Ends the process then, unless this is called anew or cancelled.
+
+    It is done by a thread outside of the interpreter: who holds the interpreter's lock stops the watchdog as well.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
+
+
 def lasting_thread(name: str, run: Callable[[], None]) -> threading.Thread:
     """A thread whose error is the end of the process: nothing may end it silently."""
 
@@ -81,7 +89,7 @@ class Watchdog:
         self._looked = self._lenient_until = time.monotonic()
 
     def start(self) -> None:
-        self._arm()
+        end_after(2 * self._limit)
         self._thread.start()
 
     def stop(self) -> None:
@@ -92,15 +100,11 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK):
-            self._arm()
+            end_after(2 * self._limit)
             if os.getppid() != self._parent:
                 return self._leave()
             self._look()
         return None
-
-    def _arm(self) -> None:
-        """Whoever holds the interpreter's lock stops us as well: a thread outside of the interpreter waits for that."""
-        faulthandler.dump_traceback_later(2 * self._limit, exit=True, file=STDERR)
 
     def _look(self) -> None:
         now = time.monotonic()

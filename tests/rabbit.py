@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -123,6 +125,16 @@ class RabbitNode:
         end(self.directory / "rabbitmq.pid", number, self.directory)
         while answers(self.port):  # a process of many threads is a zombie before its sockets close
             time.sleep(0.01)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still: connections stay open, nothing answers."""
+        pid = int((self.directory / "rabbitmq.pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()

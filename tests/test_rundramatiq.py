@@ -48,11 +48,11 @@ def test_without_rabbitmq_it_says_what_to_do(monkeypatch):
         call_command("rundramatiq", skip_checks=True)
 
 
-def test_it_starts_one_process_of_four_threads_that_stops_within_thirty_seconds(started):
+def test_it_starts_one_process_of_four_threads_that_stop_within_five_seconds(started):
     arguments = started()
     assert value_of("--processes", arguments) == "1"
     assert value_of("--threads", arguments) == "4"
-    assert value_of("--worker-shutdown-timeout", arguments) == "30000"
+    assert value_of("--worker-shutdown-timeout", arguments) == "5000"
     assert "--skip-logging" in arguments
     assert "deliveries.actors" in arguments
     assert "django_dramatiq.tasks" not in arguments
@@ -63,10 +63,10 @@ def test_the_numbers_are_settings(started, monkeypatch):
     monkeypatch.setenv("DRAMATIQ_NPROCS", "2")
     monkeypatch.setenv("DRAMATIQ_NTHREADS", "8")
     monkeypatch.setenv(RESTART_DELAY, "1000")
-    arguments = started("--worker-shutdown-timeout", "5000")
+    arguments = started("--worker-shutdown-timeout", "7000")
     assert value_of("--processes", arguments) == "2"
     assert value_of("--threads", arguments) == "8"
-    assert value_of("--worker-shutdown-timeout", arguments) == "5000"
+    assert value_of("--worker-shutdown-timeout", arguments) == "7000"
     assert os.environ[RESTART_DELAY] == "1000"
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from pushproject.environment import BASE_DIR, Environment
 from pushproject.processes import free_port
 from tests.processes import wait_until
 
+SABOTEUR = BASE_DIR / "tests" / "saboteur" / "hanging"
 SERVE = [sys.executable, "manage.py", "serve"]
 
 
@@ -68,7 +70,13 @@ def test_none_at_all_is_refused(alone, option):
 @pytest.fixture
 def service(alone, tmp_path) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
     """The process, its address, its log."""
-    port, log = free_port(), tmp_path / "serve.out"
+    with serving(alone, tmp_path / "serve.out") as found:
+        yield found
+
+
+@contextmanager
+def serving(alone: dict[str, str], log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, Path]]:
+    port = free_port()
     bind = ["--migrate", "--bind", f"127.0.0.1:{port}"]
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -103,3 +111,15 @@ def test_after_a_kill_it_starts_again_on_the_same_data(service, alone):
     process.wait()
     again = subprocess.run([sys.executable, "manage.py", "migrate", "--check"], env=alone, cwd=BASE_DIR, check=False)
     assert again.returncode == 0
+
+
+def test_an_engine_that_hangs_is_replaced_by_another(alone, tmp_path):
+    (tmp_path / "orders").mkdir()
+    sabotage = {"PYTHONPATH": str(SABOTEUR), "SABOTEUR_ORDERS": str(tmp_path / "orders"), "WATCHDOG_TIMEOUT": "3"}
+    with serving(alone | sabotage, tmp_path / "serve.out") as (process, address, log):
+        (tmp_path / "orders" / "hang_the_loop").touch()
+        wait_until(lambda: log.read_text().count("Engine started") == 2, process, log)
+        assert log.read_text().count("The event loop has not moved for") == 1
+        assert requests.get(f"{address}/api/v1/health/live", timeout=10).status_code == 200
+        process.terminate()
+        assert process.wait(30) == 0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deliveries.broker.inspection import look_at
-from tests.world import all_ended, check_invariants, counted, eventually, message
+from pushproject.processes import is_alive
+from tests.world import all_ended, check_invariants, counted, eventually, message, query
 
 SABOTEUR = Path(__file__).parent / "saboteur" / "hanging"
 LIMIT = 3  # seconds
@@ -77,5 +78,19 @@ def test_what_others_hold_up_is_no_stall(worker, producer, postgres, rabbitmq, s
     rabbitmq.start()
     eventually(lambda: counted("notifications", "status") == {"sent": 30} and all_ended(), within=60)
     assert BARKED not in running.words()
-    assert running.terminate() == 0
+    with rabbitmq.frozen():
+        assert running.terminate(within=30) == 0
+    check_invariants(sandbox)
+
+
+def test_a_worker_whose_master_was_killed_finishes_what_it_has_begun_and_leaves(worker, producer, sandbox):
+    sandbox.control("fcm", "slow", latency_ms=3000)
+    running = worker(**WATCHED).wait_until_ready()
+    eventually(lambda: look_at(producer.channel.connection, "push.queue").consumers, what="a consumer")
+    producer.publish(message("n1"))
+    eventually(lambda: counted("notifications", "status") == {"sending": 1})
+    [[pid]] = query("SELECT pid FROM workers")
+    running.orphan()
+    eventually(lambda: not is_alive(pid), what="the end of the worker")
+    assert query("SELECT status, unknown_count FROM push_deliveries") == [("sent", 0)]
     check_invariants(sandbox)

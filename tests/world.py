@@ -137,6 +137,11 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def orphan(self) -> None:
+        """kill -9 of the master alone."""
+        self._process.kill()
+        self._process.wait()
+
     def terminate(self, *, within: float = 40.0) -> int:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout=within)

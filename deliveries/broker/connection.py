@@ -6,7 +6,7 @@ from copy import copy
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from pika import BasicProperties, SelectConnection, frame, spec
+from pika import BasicProperties, BlockingConnection, SelectConnection, frame, spec
 from pika.connection import Parameters
 from pika.exceptions import AMQPError
 
@@ -50,6 +50,16 @@ class BriefConnection(SelectConnection):  # type: ignore[misc]
     def _give_up(self) -> None:
         if not self.is_closed:
             self._terminate_stream(AMQPError("no answer in time"))
+
+
+def hang_up(connection: BlockingConnection, seconds: float = 2.0) -> None:
+    """Closes it, by force when RabbitMQ does not answer in time; pika waits for that until it has missed heartbeats.
+
+    Raises AMQPError when it is closed already, or then.
+    """
+    impl = connection._impl  # noqa: SLF001 - pika's own timers do not run while it closes
+    impl.ioloop.call_later(seconds, lambda: impl.is_closed or impl._terminate_stream(AMQPError("no answer in time")))  # noqa: SLF001
+    connection.close()
 
 
 class LenientConnection(SelectConnection):  # type: ignore[misc]

@@ -23,7 +23,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.connection import Parameters
 from pika.exceptions import AMQPError, ConnectionWrongStateError
 
-from deliveries.broker.connection import LenientConnection
+from deliveries.broker.connection import LenientConnection, hang_up
 from deliveries.broker.envelopes import Arrival, Batch, Envelope
 
 MAX_BATCH_MESSAGES = 100
@@ -185,7 +185,7 @@ class Intake(Consumer):
         self.came_round = None
         try:
             self._settle()
-            self.connection.close()
+            hang_up(self.connection)
         except Exception as error:  # noqa: BLE001
             logger.debug("the connection to RabbitMQ was already gone: %r", error)
 

@@ -5,6 +5,7 @@ and a dead letter goes where everybody looks for it.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from pika import BasicProperties
 from pika.exceptions import AMQPError, ConnectionBlockedTimeout, NackError
 
-from deliveries.broker.connection import impatient, keep_bodies_out_of_logs, with_defaults
+from deliveries.broker.connection import hang_up, impatient, keep_bodies_out_of_logs, with_defaults
 from deliveries.broker.intake import Intake, WakeIntake
 from deliveries.broker.topology import Topology, TopologyConflict
 from deliveries.broker.waking import Waker
@@ -160,6 +161,9 @@ class PushBroker(RabbitmqBroker):
 
     def close(self) -> None:
         self._waker.close()
+        for connection in self.connections:
+            with suppress(AMQPError):  # it is closed already
+                hang_up(connection)
         super().close()
 
 

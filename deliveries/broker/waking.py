@@ -12,6 +12,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.connection import Parameters
 from pika.exceptions import AMQPError
 
+from deliveries.broker.connection import hang_up
+
 IDS_PER_MESSAGE = 500
 SILENCE = 5.0  # seconds without another attempt after one that failed
 LOCK_PATIENCE = 0.2  # seconds; who waits longer for another thread's attempt goes without
@@ -73,4 +75,4 @@ class Waker:
         channel, self._channel = self._channel, None
         with suppress(Exception):  # it hung up first
             if channel is not None:
-                channel.connection.close()
+                hang_up(channel.connection)

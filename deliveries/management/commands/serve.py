@@ -22,7 +22,7 @@ from deliveries.management.schema import refuse_old_schema
 from deliveries.statement_timeout import bound_statements
 
 DELIVERY_THREADS = 4
-DRAIN_MS = 10_000
+JOIN_MS = 5_000  # what the threads may take, before the drain
 POLL_MS = 250  # a stop waits this long, twice
 
 
@@ -90,7 +90,7 @@ class WebProcess(BaseApplication):
             "forwarded_allow_ips": settings.PUSH.forwarded_allow_ips,
             "control_socket_disable": True,  # it would listen in the user's home
             "keepalive": 5,
-            "graceful_timeout": int(settings.PUSH.drain_grace) + 15,
+            "graceful_timeout": int(settings.PUSH.drain_grace) + 20,
             **config,
         }
         super().__init__()
@@ -119,6 +119,6 @@ def delivery_hooks() -> dict[str, Callable[..., None]]:
 
     def end(_arbiter: object, _process: object) -> None:
         if worker.workers:  # gunicorn's parent may call this too, for a child that vanished
-            worker.stop(timeout=DRAIN_MS)
+            worker.stop(timeout=JOIN_MS)
 
     return {"post_worker_init": begin, "worker_exit": end}
