@@ -36,11 +36,9 @@ class WallClock:
         self._told = told.astimezone(UTC)
         offset = (self.now() - datetime.now(UTC)).total_seconds()
         is_off = abs(offset) > TOLERATED
-        if is_off != self._is_off:
-            logger.warning(
-                "This machine's clock is %.1f s %s the database's%s",
-                abs(offset),
-                "behind" if offset > 0 else "ahead of",
-                "; deliveries go by the database's, but Google may refuse us: set it right" if is_off else " again",
-            )
+        if is_off and not self._is_off:
+            which = "behind" if offset > 0 else "ahead of"
+            logger.warning("This machine's clock is %.1f s %s the database's: set it right", abs(offset), which)
+        elif self._is_off and not is_off:
+            logger.warning("This machine's clock agrees with the database's again")
         self._is_off = is_off

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pushproject.embedded.cluster import SUPERUSER, Cluster, find_binaries
 from pushproject.environment import refuse
+from pushproject.setting_types import places
 
 #: Seconds to connect, and milliseconds until silence counts as a broken connection: a database that is unreachable
 #: without refusing would otherwise hold everybody for minutes.
@@ -43,6 +44,7 @@ def from_url(url: str) -> dict[str, Any]:
     """Django's DATABASES entry for a PostgreSQL address, also SQLAlchemy's `postgresql+asyncpg://`."""
     parts = urlsplit(url)
     options = PATIENCE | dict(parse_qsl(parts.query))
+    hosts, ports = zip(*places(parts.netloc), strict=True)
     if "ssl" in options:  # asyncpg's word for libpq's sslmode
         options["sslmode"] = options.pop("ssl")
     return {
@@ -50,7 +52,7 @@ def from_url(url: str) -> dict[str, Any]:
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        "HOST": options.pop("host", None) or unquote(parts.hostname or ""),
-        "PORT": options.pop("port", None) or str(parts.port or ""),
+        "HOST": options.pop("host", None) or unquote(",".join(hosts)),
+        "PORT": options.pop("port", None) or (",".join(str(port or "") for port in ports) if any(ports) else ""),
         "OPTIONS": options,
     }

@@ -59,10 +59,16 @@ def _none(value: object) -> object:
     return None if isinstance(value, str) and value.lower() == "none" else value
 
 
+def places(netloc: str) -> list[tuple[str, int | None]]:
+    """The hosts and ports of an address, of which a cluster's PostgreSQL has several. Raises ValueError."""
+    found = [urlsplit(f"//{place}") for place in netloc.rpartition("@")[2].split(",")]
+    return [(place.hostname or "", place.port) for place in found]
+
+
 def _secret_url(*schemes: str) -> AfterValidator:
     def check(value: SecretStr | None) -> SecretStr | None:
         parts = urlsplit(value.get_secret_value()) if value else None
-        if parts and (parts.scheme not in schemes or parts.port == 0):
+        if parts and (parts.scheme not in schemes or 0 in [port for _, port in places(parts.netloc)]):
             raise ValueError(f"is not an address that begins with {schemes[0]}://")
         return value
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pushproject import environment_docs
-from pushproject.database import from_url
+from pushproject.database import PATIENCE, from_url
 from pushproject.environment import BASE_DIR, Environment, fault_line, load
 from pushproject.secret_key import secret_key
 
@@ -320,8 +320,20 @@ def test_a_database_address_in_each_of_its_forms(scheme):
         "PASSWORD": "p@ss",
         "HOST": "db.example",
         "PORT": "5433",
-        "OPTIONS": {"sslmode": "require", "connect_timeout": "3", "tcp_user_timeout": "10000"},
+        "OPTIONS": PATIENCE | {"sslmode": "require", "connect_timeout": "3"},
     }
+
+
+@pytest.mark.parametrize(
+    ("where", "hosts", "ports"),
+    [("one:5433,two", "one,two", "5433,"), ("one,two", "one,two", ""), ("one:1,two:2", "one,two", "1,2")],
+)
+def test_a_database_address_may_name_several_servers(where, hosts, ports):
+    url = f"postgresql://me:p%40ss@{where}/push?target_session_attrs=read-write"
+    address = Environment(_env_file=None, secret_key="x", database_url=url).database_url
+    found = from_url(address.get_secret_value())
+    assert (found["HOST"], found["PORT"]) == (hosts, ports)
+    assert found["OPTIONS"] == PATIENCE | {"target_session_attrs": "read-write"}
 
 
 def test_a_database_address_may_name_a_socket():

@@ -65,7 +65,7 @@ def test_whatever_hangs_or_dies_ends_its_process_and_nothing_is_lost(sabotaged, 
 
 def test_what_others_hold_up_is_no_stall(worker, producer, postgres, rabbitmq, sandbox):
     """All places taken by a slow FCM; PostgreSQL and RabbitMQ away: each for longer than a part may hang."""
-    sandbox.control("fcm", "slow", latency_ms=1500)
+    sandbox.control("fcm", "slow", latency_ms=1000)
     running = worker(**WATCHED, MAX_IN_FLIGHT="5").wait_until_ready()
     eventually(lambda: look_at(producer.channel.connection, "push.queue").consumers, what="a consumer")
     for number in range(30):

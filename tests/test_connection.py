@@ -1,0 +1,74 @@
+"""The ledger's connections: what bounds them, that the operator's word wins, and what they outlast."""
+
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from deliveries.ledger.connection import connect, conninfo
+from pushproject.database import PATIENCE
+from tests.processes import free_port
+from tests.world import all_ended, database_url, eventually, message, query
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def shown(options: str = "", patience: float = 30.0) -> list[str]:
+    with connect(psycopg.conninfo.make_conninfo(conninfo(), options=options), patience) as found:
+        names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "enable_seqscan")
+        return [found.execute(f"SHOW {name}").fetchone()[0] for name in names]
+
+
+def test_a_statement_of_the_writers_has_an_end():
+    assert shown() == ["15s", "30s", "30s", "off"]
+    assert shown(patience=1.5) == ["750ms", "1500ms", "1500ms", "off"]
+
+
+def test_the_operators_options_win():
+    assert shown("-c statement_timeout=7s") == ["15s", "7s", "30s", "off"]
+
+
+def test_a_peer_that_is_gone_is_noticed():
+    assert PATIENCE.items() <= conninfo_to_dict(conninfo()).items()
+
+
+def test_of_several_servers_the_one_that_takes_writes_is_found():
+    known = conninfo_to_dict(conninfo())
+    several = {"host": f"127.0.0.1,{known['host']}", "port": f"{free_port()},{known['port']}"}
+    with connect(psycopg.conninfo.make_conninfo(**known | several, target_session_attrs="read-write")) as found:
+        assert found.info.port == int(known["port"])
+
+
+def test_a_locked_table_is_an_outage_that_passes(engine, caplog):
+    running = engine(watchdog_timeout=3.0)
+    with psycopg.connect(database_url()) as other:
+        other.execute("LOCK TABLE push_deliveries")
+        running.accept(message("n1"))
+        eventually(lambda: "55P03 canceling statement due to lock timeout" in caplog.text)
+    eventually(all_ended)
+    assert query("SELECT status FROM notifications") == [("sent",)]
+
+
+@contextmanager
+def read_only(database: str):
+    """Whoever connects now has come to a server that takes no writes."""
+    query(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+    query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+        database,
+    )
+    try:
+        yield
+    finally:
+        query(f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
+
+
+def test_a_server_that_has_become_read_only_is_left_for_another(engine, caplog):
+    running = engine()
+    with read_only(conninfo_to_dict(conninfo())["dbname"]):
+        running.engine.resume(["nobody"])
+        eventually(lambda: caplog.text.count("25006 cannot execute") > 2, what="both refused")
+    running.accept(message("n1"))
+    eventually(all_ended)
+    assert query("SELECT status FROM notifications") == [("sent",)]
