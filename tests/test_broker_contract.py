@@ -193,3 +193,16 @@ def test_connection_parameters_can_be_copied_and_changed():
     for name in ("connection_attempts", "socket_timeout", "stack_timeout", "blocked_connection_timeout"):
         setattr(one, name, 1)
         assert getattr(one, name) == 1
+
+
+def test_a_connection_that_hangs_can_be_ended_by_force():
+    assert "self._impl.close(" in getsource(BlockingConnection.close)
+    assert parameters(SelectConnection._terminate_stream) == ["self", "error"]
+    assert "self._impl.ioloop.process_timeouts()" in getsource(BlockingConnection._flush_output)
+
+
+def test_a_worker_shows_its_threads_and_a_consumer_thread_its_consumer():
+    assert "self.workers.append(worker)" in getsource(Worker._add_worker)
+    assert "self.consumers[queue_name] = ConsumerThread(" in getsource(Worker._add_consumer)
+    assert "self.consumer = self.broker.consume(" in getsource(ConsumerThread.run)
+    assert "self.consumer.close()" in getsource(ConsumerThread.close)
