@@ -126,6 +126,15 @@ class WorkerProcess:
     def words(self) -> str:
         return self.log.read_text()
 
+    def children(self) -> list[int]:
+        """The pids of the master's children, the worker process among them."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        return [int(pid) for children in tasks for pid in children.read_text().split()]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9 of the master and its workers."""
         with suppress(ProcessLookupError):
