@@ -141,8 +141,12 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def terminate(self, *, within: float = 40.0) -> int:
+    def tell_to_stop(self) -> None:
+        """SIGTERM; returns at once."""
         self._process.send_signal(signal.SIGTERM)
+
+    def terminate(self, *, within: float = 40.0) -> int:
+        self.tell_to_stop()
         return self._process.wait(timeout=within)
 
 

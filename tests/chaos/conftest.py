@@ -1,6 +1,6 @@
 """What tests of faults start from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,19 @@ from tests.chaos.scene import Scene
 from tests.postgres import PostgresServer
 from tests.rabbit import RabbitNode
 from tests.world import SandboxProcess
+
+_told: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _told:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says something at the end of the run, whether the test passes or not."""
+    return lambda figures: _told.append(f"{request.node.name}: {figures}")
 
 
 @pytest.fixture

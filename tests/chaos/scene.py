@@ -110,11 +110,14 @@ class Scene:
 
     def post(self, id: str, **more: Any) -> int:
         """The API's answer to a push request: its HTTP status."""
+        return self.post_message(message(id, **more))
+
+    def post_message(self, body: dict[str, Any]) -> int:
         assert self._api is not None
         url, headers = self._api
-        answer = requests.post(f"{url}/api/v1/notifications/", json=message(id, **more), headers=headers, timeout=30)
+        answer = requests.post(f"{url}/api/v1/notifications/", json=body, headers=headers, timeout=30)
         if answer.status_code == 202:
-            self.confirmed.add(id)
+            self.confirmed.add(body["notification_id"])
         return answer.status_code
 
     def health(self) -> dict[str, Any]:
