@@ -154,8 +154,8 @@ class Producer:
     """A gateway of somebody else: plain JSON, confirmed."""
 
     def __init__(self, url: str) -> None:
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
-        self.channel = self._connection.channel()
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.channel = self.connection.channel()
         self.channel.confirm_delivery()
 
     def publish(self, body: dict[str, Any] | bytes, **properties: Any) -> None:
@@ -168,8 +168,8 @@ class Producer:
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
     def close(self) -> None:
-        if self._connection.is_open:
-            self._connection.close()
+        if self.connection.is_open:
+            self.connection.close()
 
 
 def message(id: str, user: str | None = None, **more: Any) -> dict[str, Any]:

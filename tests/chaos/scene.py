@@ -17,6 +17,7 @@ import requests
 from django.db import Error, connection
 
 from deliveries.api import keys
+from deliveries.broker import Topology
 from deliveries.models import ApiKey
 from tests.chaos import invariants
 from tests.chaos.proxy import Proxy
@@ -92,6 +93,12 @@ class Scene:
                 self.confirmed.add(id)
         finally:
             producer.close()
+
+    def declare_queue(self) -> None:
+        """Makes `push.queue` as a worker would, so that messages wait for the first one."""
+        producer = Producer(self.rabbit.url)
+        Topology().ensure_intake(producer.connection)
+        producer.close()
 
     def serve(self) -> str:
         """Starts `manage.py serve` beside the workers and returns its address once it is alive."""

@@ -21,18 +21,19 @@ def brisk_sandbox(tmp_path):
 @pytest.mark.timeout(600)
 @pytest.mark.fault("worker killed")
 def test_six_thousand_survive_four_crashes(slow_scene, tell):
-    scene = slow_scene
+    scene, few = slow_scene, {"MAX_IN_FLIGHT": "150"}  # or all would be over before the second crash
 
     def workers() -> None:
-        for worker in [scene.worker(), scene.worker()]:
+        for worker in [scene.worker(**few), scene.worker(**few)]:
             worker.wait_until_ready()
 
     def more_sent(count: int) -> None:
         goal = scene.accepted() + count
         eventually(lambda: scene.accepted() >= goal, within=120, what=f"{count} more sent")
 
+    scene.declare_queue()
+    scene.publish(f"n{number}" for number in range(6000))
     workers()
-    Load(scene, (message(f"n{number}") for number in range(6000)), 5000).finish()
     more_sent(300)
     scene.kill()
     workers()
