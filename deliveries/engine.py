@@ -31,6 +31,8 @@ from deliveries.ledger import Accept, DeadLettered, ReleaseWorker, Writer
 from deliveries.ledger.change import Change, Hand
 from deliveries.ledger.connection import connect, conninfo
 from deliveries.places import Places
+from deliveries.quarantine import Quarantine
+from deliveries.starting import Starter
 from deliveries.work import Work
 
 logger = logging.getLogger(__name__)
@@ -147,16 +149,11 @@ class Engine:
         executor = ThreadPoolExecutor(1, thread_name_prefix="blocking")
         heartbeat = Heartbeat(self._conninfo, self._hand, self._vitals)
         self._assembly = assembly = assemble(self._writer, heartbeat.alive, self._publish, executor)
-        self._dispatcher = Dispatcher(
-            self._writer,
-            self.places,
-            heartbeat,
-            self._begin,
-            self._flights.held,
-            self._hand.lease,
-        )
+        starter = Starter(self._writer, self.places, self._begin)
+        self._dispatcher = Dispatcher(self._writer, starter, heartbeat, self._flights.held, self._hand.lease)
+        quarantine = Quarantine(starter, heartbeat)
         await heartbeat.start()
-        rounds = [self._clock(office.run()) for office in (self._dispatcher, *assembly.offices())]
+        rounds = [self._clock(office.run()) for office in (self._dispatcher, quarantine, *assembly.offices())]
         watches = [self._clock(heartbeat.run()), self._clock(self._watch())]
         self._ready.set()
         await self._stop.wait()
@@ -186,11 +183,11 @@ class Engine:
         assert self._assembly is not None
         return len(self._flights), self._assembly.health()
 
-    def _begin(self, works: list[Work]) -> None:
+    def _begin(self, works: list[Work]) -> list[asyncio.Task[None]]:
         assert self._assembly is not None
-        self._flights.begin(works, self._assembly.pipeline.carry)
+        return self._flights.begin(works, self._assembly.pipeline.carry)
 
-    def _call_soon(self, call: Callable[..., None], *arguments: object) -> None:
+    def _call_soon(self, call: Callable[..., object], *arguments: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(call, *arguments)
 
