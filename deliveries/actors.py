@@ -13,6 +13,7 @@ from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Accept, DeadLettered
 from deliveries.middleware import running_engine
 from deliveries.neighbours.profiles import in_force
+from deliveries.watchdog import at_work
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,21 @@ PROFILE = in_force(PUSH)
 def receive(messages: Any) -> None:
     """Accepts a batch of push requests: when this returns, the ledger has each as a notification or a dead letter."""
     batch = Batch.of(messages)
+    with at_work():
+        accepts, dead_letters = _read(batch)
+    running_engine().accept(accepts, dead_letters)
+    for letter in dead_letters:
+        _publish(letter)
+    batch.committed = True
+
+
+@dramatiq.actor(queue_name=f"{PUSH.rabbitmq_queue}.resume")
+def resume(ids: list[str]) -> None:
+    """A wake-up: these notifications have just become due. A lost one costs a second, until the dispatcher looks."""
+    running_engine().resume(ids)
+
+
+def _read(batch: Batch) -> tuple[list[Accept], list[DeadLettered]]:
     accepts, dead_letters = [], []
     for envelope in batch:
         try:
@@ -38,16 +54,7 @@ def receive(messages: Any) -> None:
             dead_letters.append(_dead_letter(envelope, invalid))
         else:
             accepts.append(Accept(request, "queue", PROFILE.is_high(request.priority), PUSH.notification_ttl))
-    running_engine().accept(accepts, dead_letters)
-    for letter in dead_letters:
-        _publish(letter)
-    batch.committed = True
-
-
-@dramatiq.actor(queue_name=f"{PUSH.rabbitmq_queue}.resume")
-def resume(ids: list[str]) -> None:
-    """A wake-up: these notifications have just become due. A lost one costs a second, until the dispatcher looks."""
-    running_engine().resume(ids)
+    return accepts, dead_letters
 
 
 def _dead_letter(envelope: Envelope, invalid: InvalidMessage) -> DeadLettered:

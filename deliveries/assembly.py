@@ -21,6 +21,7 @@ from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
+from deliveries.wall_clock import Now
 from providers.base import Provider
 from providers.breaker import Breaker
 from providers.http import HttpClient
@@ -52,7 +53,7 @@ class Assembly:
         await self.http.close()
 
 
-def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, executor: Executor) -> Assembly:
+def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publish, executor: Executor) -> Assembly:
     """Builds everything from the settings; to be called on the loop that will run it."""
     push = settings.PUSH
     http = HttpClient()
@@ -67,9 +68,9 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
         gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
     name, options = settings.PROVIDER
     provider = build(name, http, options)
-    reporter = Reporter(gateway, profile, retries.report)
+    reporter = Reporter(gateway, profile, retries.report, now)
     call = push.user_service_dead_token_path
-    sender = Sender(provider, retries, alive, tells=call is not None)
+    sender = Sender(provider, retries, alive, now, tells=call is not None)
     dead_tokens = None
     if call is not None:  # with a breaker of its own: a path for dead tokens that fails must not hold up the lookups
         told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
@@ -83,6 +84,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], publish: Publish, execut
             reporter,
             retries,
             alive,
+            now,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         dead_tokens,

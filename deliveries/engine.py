@@ -1,7 +1,8 @@
 """The engine: one event loop and one writer per worker process, beside Dramatiq's threads.
 
-It owns the loop, the writer, the dispatcher's clock and the drain; nothing else starts a thread. Dramatiq's threads
-hand notifications over and never wait for their delivery; each is carried by a coroutine of its own on the loop.
+It owns the loop, the writer, the dispatcher's clock and the drain; nothing else but the watchdog starts a thread.
+Dramatiq's threads hand notifications over and never wait for their delivery; each is carried by a coroutine of its own
+on the loop.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -23,6 +22,7 @@ import uvloop
 from django.conf import settings
 
 from deliveries.assembly import Assembly, assemble
+from deliveries.clock import TICK
 from deliveries.dead_letters import Publish
 from deliveries.dispatcher import Dispatcher
 from deliveries.flights import Flights
@@ -33,6 +33,7 @@ from deliveries.ledger.connection import connect, conninfo
 from deliveries.places import Places
 from deliveries.quarantine import Quarantine
 from deliveries.starting import Starter
+from deliveries.watchdog import give_up, lasting_thread
 from deliveries.work import Work
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,9 @@ STOP_TIMEOUT = 5.0
 #: Notifications leave hardly any cycles behind, but thousands of objects live while they are in flight. At Python's
 #: default of 700 the collector took a sixth of a worker's time, looking through them again and again.
 GC_THRESHOLD = 50_000
-EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h: a supervisor restarts us
+
+#: Seconds after which PostgreSQL cancels a statement of the writer's, at most: then it is an outage, which passes.
+STATEMENT_PATIENCE = 30.0
 
 
 class Engine:
@@ -55,18 +58,17 @@ class Engine:
         self._conninfo = conninfo()
         self._publish = publish
         self._hand = Hand(self.worker_id, settings.PUSH.delivery_lease)
-        self._writer = Writer(partial(connect, self._conninfo), self._hand)
+        patience = min(STATEMENT_PATIENCE, settings.PUSH.watchdog_timeout / 2)
+        self._writer = Writer(partial(connect, self._conninfo, patience), self._hand)
+        self._heartbeat = Heartbeat(self._conninfo, self._hand, self._vitals)
         self._flights = Flights(self.places)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._assembly: Assembly | None = None
         self._dispatcher: Dispatcher | None = None
         self._ready = threading.Event()
         self._stop: asyncio.Event
-        self._parent = os.getppid()
-        self._threads = [
-            self._thread("writer", self._writer.run),
-            self._thread("engine", self._run),
-        ]
+        self._pulsed = 0.0
+        self._threads = [lasting_thread("writer", self._writer.run), lasting_thread("engine", self._run)]
 
     def start(self) -> None:
         """Returns once the heartbeat beats. Raises RuntimeError when the database does not let it."""
@@ -111,6 +113,15 @@ class Engine:
         assert self._dispatcher is not None
         asyncio.run_coroutine_threadsafe(self._dispatcher.claim(ids), self._loop)
 
+    def stalls(self) -> dict[str, float]:
+        """For how many seconds the loop and the writer have not moved, by their names; for the watchdog.
+
+        What holds up the heartbeat as well is the database, and no stall: the writer has until the last beat.
+        """
+        since = self._writer.busy_since
+        writer = {} if since is None else {"The writer": self._heartbeat.last - since}
+        return {"The event loop": time.monotonic() - self._pulsed} | writer
+
     def stop_accepting(self) -> None:
         """Takes nothing more up; threads that wait for places return."""
         self.places.close()
@@ -130,15 +141,6 @@ class Engine:
         else:
             logger.info("Engine stopped", extra={"handed_back": handed_back})
 
-    def _thread(self, name: str, run: Callable[[], None]) -> threading.Thread:
-        def guarded() -> None:
-            try:
-                run()
-            except BaseException as error:  # noqa: BLE001 - nothing may end a thread silently
-                _give_up(f"The {name} thread", error)
-
-        return threading.Thread(target=guarded, name=name, daemon=True)
-
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._live())
@@ -147,14 +149,16 @@ class Engine:
         """The life of the loop: everything is built, beats and ticks until told to stop."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         executor = ThreadPoolExecutor(1, thread_name_prefix="blocking")
-        heartbeat = Heartbeat(self._conninfo, self._hand, self._vitals)
-        self._assembly = assembly = assemble(self._writer, heartbeat.alive, self._publish, executor)
+        heartbeat = self._heartbeat
+        self._assembly = assembly = assemble(
+            self._writer, heartbeat.alive, heartbeat.clock.now, self._publish, executor
+        )
         starter = Starter(self._writer, self.places, self._begin)
         self._dispatcher = Dispatcher(self._writer, starter, heartbeat, self._flights.held, self._hand.lease)
         quarantine = Quarantine(starter, heartbeat)
         await heartbeat.start()
         rounds = [self._clock(office.run()) for office in (self._dispatcher, quarantine, *assembly.offices())]
-        watches = [self._clock(heartbeat.run()), self._clock(self._watch())]
+        watches = [self._clock(heartbeat.run()), self._clock(self._pulse())]
         self._ready.set()
         await self._stop.wait()
         for clock in rounds:
@@ -169,15 +173,15 @@ class Engine:
     def _clock(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs for as long as the engine does; when it ends before that, so does the process."""
         task = asyncio.create_task(run)
-        task.add_done_callback(lambda task: None if task.cancelled() else _give_up(str(run), task.exception()))
+        task.add_done_callback(
+            lambda task: None if task.cancelled() else give_up(f"{run} has stopped", task.exception())
+        )
         return task
 
-    async def _watch(self) -> None:
-        """A worker whose master was killed would go on for ever, unsupervised: it leaves in good order instead."""
-        while os.getppid() == self._parent:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(1)
-        logger.error("The parent process is gone: stopping")
-        os.kill(os.getpid(), signal.SIGTERM)
+    async def _pulse(self) -> None:
+        while True:
+            self._pulsed = time.monotonic()
+            await asyncio.sleep(TICK)
 
     def _vitals(self) -> tuple[int, dict[str, Any]]:
         assert self._assembly is not None
@@ -190,9 +194,3 @@ class Engine:
     def _call_soon(self, call: Callable[..., object], *arguments: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(call, *arguments)
-
-
-def _give_up(what: str, error: BaseException | None) -> None:
-    """Without one of its parts a worker would look alive and do nothing: better that a supervisor starts it anew."""
-    logger.critical("%s has stopped: ending the process so that it is started anew", what, exc_info=error)
-    os._exit(EXIT_SOFTWARE)

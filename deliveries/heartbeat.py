@@ -1,13 +1,18 @@
-"""The heartbeat: says on a connection of its own that this worker lives, so that nobody takes its rows."""
+"""The heartbeat: says on a connection of its own that this worker lives, so that nobody takes its rows.
+
+It hears what time it is in return.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -15,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from deliveries.ledger.change import Hand
 from deliveries.ledger.faults import describe
+from deliveries.wall_clock import WallClock
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +29,7 @@ INSERT INTO workers (id, host, pid, in_flight, breakers, started_at, heartbeat_a
 VALUES (%(worker)s, %(host)s, %(pid)s, %(in_flight)s, %(breakers)s, now(), now())
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.breakers
+RETURNING clock_timestamp()
 """
 
 #: Workers that have been silent for a day are forgotten.
@@ -39,13 +46,16 @@ class Heartbeat:
         self._conninfo = conninfo
         self._hand = hand
         self._vitals = vitals
-        self._last = float("-inf")
+        self.clock = WallClock()
+        self.last = float("-inf")  # on the monotonic clock
         self._since = float("inf")
         self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._fault = ""
+        self._is_cut_off = False
 
     def alive(self) -> bool:
         """Whether this worker may start sends. The margin of a fifth of the lease covers the way to FCM."""
-        return time.monotonic() - self._last < self._hand.lease * 0.8
+        return time.monotonic() - self.last < self._hand.lease * 0.8
 
     @property
     def steady_for(self) -> float:
@@ -69,10 +79,28 @@ class Heartbeat:
             async with asyncio.timeout(self._hand.lease / 5):
                 await self._beat()
         except Exception as error:  # noqa: BLE001 - whatever it was, the next beat may go better
-            logger.warning("The heartbeat did not reach the database: %s", describe(error))
+            self._missed(describe(error))
             await self._drop()
             return False
+        self._fault = ""
         return True
+
+    def _missed(self, fault: str) -> None:
+        """Says what is wrong whenever that changes, and once that this worker is cut off."""
+        if fault != self._fault:
+            logger.warning("The heartbeat does not reach the database: %s", fault)
+            self._fault = fault
+        silent = time.monotonic() - self.last
+        if self.alive() or self._is_cut_off or silent == math.inf:
+            return
+        self._is_cut_off = True
+        logger.error(
+            "Cut off from the database for %.0f s, since %s: this worker starts no sends and takes nothing up until "
+            "the database answers. Others take over what it has in work when its lease of %g s is over",
+            silent,
+            f"{self.clock.now() - timedelta(seconds=silent):%Y-%m-%dT%H:%M:%SZ}",
+            self._hand.lease,
+        )
 
     async def stop(self) -> None:
         await self._drop()
@@ -83,7 +111,8 @@ class Heartbeat:
             self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
             await self._connection.execute(FORGET)
         in_flight, breakers = self._vitals()
-        await self._connection.execute(
+        asked = time.monotonic()
+        answer = await self._connection.execute(
             BEAT,
             self._hand.parameters()
             | {
@@ -93,9 +122,16 @@ class Heartbeat:
                 "breakers": Jsonb(breakers),
             },
         )
+        [told] = await answer.fetchone() or [self.clock.now()]
+        self.clock.learn(told, asked)
         if not self.alive():
             self._since = begun
-        self._last = begun
+        if self._is_cut_off:
+            self._is_cut_off = False
+            logger.warning(
+                "The database answers again after %.0f s: this worker sends and takes up again", begun - self.last
+            )
+        self.last = begun
 
     async def _drop(self) -> None:
         if self._connection is not None:

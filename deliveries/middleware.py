@@ -10,6 +10,7 @@ from dramatiq import Broker, Middleware, Worker
 
 if TYPE_CHECKING:
     from deliveries.engine import Engine
+    from deliveries.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -17,9 +18,10 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
 class EngineMiddleware(Middleware):
-    """Starts and drains the process's one engine."""
+    """Starts, watches and drains the process's one engine."""
 
     running: ClassVar[Engine | None] = None
+    watchdog: ClassVar[Watchdog | None] = None
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Starts it, or ends the process: Dramatiq would swallow an exception and run on without an engine."""
@@ -33,8 +35,17 @@ class EngineMiddleware(Middleware):
             raise SystemExit(EXIT_CONFIG) from error
         EngineMiddleware.running = engine
 
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Watches engine and worker from now on: all of their threads are up."""
+        from deliveries.watchdog import Watchdog  # noqa: PLC0415
+
+        EngineMiddleware.watchdog = Watchdog(running_engine().stalls, worker, settings.PUSH.watchdog_timeout)
+        EngineMiddleware.watchdog.start()
+
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Lets go of the threads that wait for places; Dramatiq joins them before anything else."""
+        if EngineMiddleware.watchdog is not None:
+            EngineMiddleware.watchdog.stop()
         if EngineMiddleware.running is not None:
             EngineMiddleware.running.stop_accepting()
 

@@ -16,7 +16,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from deliveries import tracing
 from deliveries.addressing import address
@@ -31,6 +30,7 @@ from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
+from deliveries.wall_clock import Now
 from deliveries.work import Delivery, Work
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Pipeline:
         reporter: Reporter,
         retries: RetryPolicy,
         alive: Callable[[], bool],
+        now: Now,
     ) -> None:
         self._writer = writer
         self._recipients = recipients
@@ -56,6 +57,7 @@ class Pipeline:
         self._reporter = reporter
         self._retries = retries
         self._alive = alive
+        self._now = now
 
     async def carry(self, work: Work) -> None:
         """Takes the notification as far as it goes now. Returns when it is reported, put down, or no longer ours."""
@@ -204,7 +206,7 @@ class Pipeline:
             status, code, reason = Status.CANCELLED, "cancelled", cancel_reason
         work.status, work.error_code, work.error_message = status, code, reason
         work.crashes = 0  # as in the ledger: its report is counted anew
-        work.ended_at = datetime.now(UTC) if wait is None else None
+        work.ended_at = self._now() if wait is None else None
         logger.log(
             logging.DEBUG if status == Status.SENT else logging.INFO,
             "Notification %s",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from deliveries.ledger import Reported
 from deliveries.models import Status
@@ -10,6 +10,7 @@ from deliveries.neighbours.profiles import Profile, Report
 from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.outcomes import TryAgain
 from deliveries.retries import Backoff
+from deliveries.wall_clock import Now
 from deliveries.work import Work
 
 GIVEN_UP = "Its worker stopped {} times in a row while it was telling the gateway of it: that is not tried again."
@@ -18,10 +19,11 @@ GIVEN_UP = "Its worker stopped {} times in a row while it was telling the gatewa
 class Reporter:
     """Reports endings to the gateway, as the profile says; where there is none, nothing is owed to it."""
 
-    def __init__(self, gateway: Upstream | None, profile: Profile, backoff: Backoff) -> None:
+    def __init__(self, gateway: Upstream | None, profile: Profile, backoff: Backoff, now: Now) -> None:
         self._gateway = gateway
         self._profile = profile
         self._backoff = backoff
+        self._now = now
 
     async def report(self, work: Work) -> Reported:
         """Tells the gateway how the notification ended and returns what it said to that.
@@ -66,7 +68,7 @@ class Reporter:
         """One report; a gateway that does not know the notification's id may know its request's."""
         if self._gateway is None:
             return
-        report = Report(notification_id, status, at or datetime.now(UTC), error)
+        report = Report(notification_id, status, at or self._now(), error)
         method, path, body = self._profile.told(report)
         try:
             await self._gateway.call(method, path, correlation_id, body)

@@ -11,6 +11,7 @@ from deliveries.ledger import Attempted, Landed, TokenDied
 from deliveries.ledger.change import Change
 from deliveries.models import Status
 from deliveries.retries import RetryPolicy
+from deliveries.wall_clock import Now
 from deliveries.work import Delivery, Work
 from providers.base import Provider, PushMessage
 from providers.errors import ProviderError, UnknownOutcome
@@ -24,10 +25,13 @@ class Sender:
     `tells` says whether the user service is to be told of dead tokens.
     """
 
-    def __init__(self, provider: Provider, retries: RetryPolicy, alive: Callable[[], bool], *, tells: bool) -> None:
+    def __init__(
+        self, provider: Provider, retries: RetryPolicy, alive: Callable[[], bool], now: Now, *, tells: bool
+    ) -> None:
         self._provider = provider
         self._retries = retries
         self._alive = alive
+        self._now = now
         self._tells = tells
 
     @property
@@ -104,6 +108,7 @@ class Sender:
             error.code,
             work.request.correlation_id,
             self._tells,
+            self._now(),
         )
 
     def _wait(self, work: Work, delivery: Delivery, error: ProviderError) -> float | None:

@@ -9,7 +9,13 @@ from pushproject.environment import refuse
 
 #: Seconds to connect, and milliseconds until silence counts as a broken connection: a database that is unreachable
 #: without refusing would otherwise hold everybody for minutes.
-PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
+PATIENCE = {
+    "connect_timeout": "5",
+    "tcp_user_timeout": "10000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "3",
+    "keepalives_count": "3",
+}
 
 
 def embedded(var_dir: Path) -> dict[str, Any]:

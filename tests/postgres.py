@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -74,5 +76,26 @@ class PostgresServer:
         self._end(signal.SIGQUIT)
         self.start()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Its processes stand still: connections stay open, nothing answers. Linux only."""
+        server = int(self._pid_file.read_text())
+        pids = [server, *map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())]
+        _signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            _signal(pids, signal.SIGCONT)
+
     def _end(self, number: signal.Signals) -> None:
-        end(self.directory / "postgres.pid", number, self.directory)
+        end(self._pid_file, number, self.directory)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.directory / "postgres.pid"
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -46,6 +46,7 @@ def died(delivery_id: int = 0, **changes) -> TokenDied:
             "provider": "fcm",
             "error_code": "UNREGISTERED",
             "correlation_id": "c1",
+            "died_at": datetime.now(UTC),
             **usual,
             **changes,
         }

@@ -19,6 +19,7 @@ from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer, payload_data
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
+from deliveries.wall_clock import WallClock
 from deliveries.work import Work
 from providers.breaker import Breaker
 from providers.http import HttpClient
@@ -26,6 +27,7 @@ from tests.peer import peer
 
 REQUEST = read_document({"notification_id": "n1", "user_id": "u/1", "template_id": "t", "correlation_id": "c1"})
 RETRIES = RetryPolicy.of(attempts=3, min_wait=2, max_wait=10)
+NOW = WallClock().now
 
 
 def ask(question, *answers, seen=None, headers=None):
@@ -687,7 +689,7 @@ def test_variables_make_no_text_longer_than_a_text_may_be(field, most):
 def report(*answers, seen, profile=SPEC, status=Status.FAILED, **fields):
     work = Work(REQUEST.model_copy(update=fields), 1, False, 0.0, status=status, error_message="why")
     work.ended_at = datetime(2026, 11, 22, tzinfo=UTC)
-    return ask(lambda upstream: Reporter(upstream, profile, RETRIES.report).report(work), *answers, seen=seen)
+    return ask(lambda upstream: Reporter(upstream, profile, RETRIES.report, NOW).report(work), *answers, seen=seen)
 
 
 def test_a_report_holds_nothing_but_what_the_gateway_takes():
@@ -726,9 +728,9 @@ def test_a_gateway_in_trouble_is_owed_the_report():
 
 def test_where_there_is_no_gateway_nothing_is_owed():
     work = Work(REQUEST, 1, False, 0.0, status=Status.FAILED, error_message="why")
-    said = asyncio.run(Reporter(None, SPEC, RETRIES.report).report(work))
+    said = asyncio.run(Reporter(None, SPEC, RETRIES.report, NOW).report(work))
     assert (said.error, said.wait, said.refused) == ("", None, False)
-    asyncio.run(Reporter(None, SPEC, RETRIES.report).report_invalid("n1", "c1", "why"))
+    asyncio.run(Reporter(None, SPEC, RETRIES.report, NOW).report_invalid("n1", "c1", "why"))
 
 
 AT = "2026-11-22T00:00:00+00:00"

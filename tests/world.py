@@ -118,6 +118,11 @@ class WorkerProcess:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def status(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self._process.poll()
+
     def wait_until_ready(self) -> "WorkerProcess":
         eventually(lambda: "ready for action" in self.words() or not self.running, what="a ready worker")
         assert self.running, self.words()

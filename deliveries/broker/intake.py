@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -67,6 +68,7 @@ class Intake(Consumer):
         self.limit = limit
         self.outstanding: list[Delivery] = []  # oldest first; touched by the consumer's thread only
         self.returned: deque[Delivery] = deque()  # filled by the workers' threads
+        self.came_round: float | None = monotonic()  # for the watchdog; None once RabbitMQ is away
         try:
             self.connection = BlockingConnection(parameters, _impl_class=LenientConnection)
             self.channel = self._open_channel(prepare, prefetch)
@@ -85,7 +87,8 @@ class Intake(Consumer):
         return channel
 
     def __next__(self) -> Delivery | None:
-        """A batch, or None when none is there or none may be given; raises ConnectionClosed."""
+        """A batch, or None when none is there or none may be given, within about a second; raises ConnectionClosed."""
+        self.came_round = monotonic()
         try:
             if len(self.outstanding) >= self.limit:
                 self.connection.process_data_events(1)
@@ -179,6 +182,7 @@ class Intake(Consumer):
 
         Dramatiq calls it once nobody else uses the connection; an exception would end its thread.
         """
+        self.came_round = None
         try:
             self._settle()
             self.connection.close()

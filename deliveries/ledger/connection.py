@@ -33,9 +33,18 @@ PLANS = " ".join(
 )
 
 
-def connect(conninfo: str) -> psycopg.Connection[Any]:
-    """A connection for the writer. Raises psycopg.OperationalError within seconds when the database is away."""
-    options = f"{conninfo_to_dict(conninfo).get('options') or ''} {PLANS}"
+#: A lock that somebody keeps, a statement that does not end, a worker that was frozen amid a transaction.
+BOUNDS = "-c lock_timeout={half} -c statement_timeout={whole} -c idle_in_transaction_session_timeout={whole}"
+
+
+def connect(conninfo: str, patience: float = 30.0) -> psycopg.Connection[Any]:
+    """A connection for the writer. Raises psycopg.OperationalError within seconds when the database is away.
+
+    A statement that takes longer than `patience` (s), or waits half as long for a lock, is cancelled by PostgreSQL,
+    unless `options` of the operator's own say otherwise.
+    """
+    bounds = BOUNDS.format(half=int(patience * 500), whole=int(patience * 1000))
+    options = f"{bounds} {conninfo_to_dict(conninfo).get('options') or ''} {PLANS}"
     connection = psycopg.connect(conninfo, autocommit=True, application_name="push-writer", options=options)
     set_json_loads(orjson.loads, connection)  # json.loads makes integers of 1e30 that orjson cannot write again
     return connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from psycopg import Cursor
@@ -58,7 +58,7 @@ class TokenDied:
     error_code: str
     correlation_id: str
     report_owed: bool
-    died_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    died_at: datetime  # by the database's clock
     token_hash: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -84,6 +84,8 @@ class Writer:
         self._waiting: deque[Unit] = deque()
         self._wake = threading.Event()
         self._stopping = False
+        #: When its latest statement began, by the monotonic clock; None while it is idle or the database is away.
+        self.busy_since: float | None = None
 
     async def write(self, *changes: Change) -> list[Any]:
         """Commits the changes together and returns their results. Raises what the database refuses them for.
@@ -131,6 +133,7 @@ class Writer:
                 units = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_UNITS))]
                 self._commit(units)
                 _settle(units)
+                self.busy_since = None
                 if len(units) >= BUSY_UNITS and not self._stopping:
                     time.sleep(BUSY_PAUSE)
         if self._connection is not None:
@@ -172,12 +175,14 @@ class Writer:
             for _, group in groupby(changes, key=lambda entry: entry[0].rank):
                 entries = list(group)
                 kind = type(entries[0][0])
+                self.busy_since = time.monotonic()
                 results = kind.apply(cursor, [entry[0] for entry in entries], self._hand)
                 for (_, unit, place), result in zip(entries, results, strict=True):
                     unit.results[place] = result
 
     def _reconnect_after(self, error: Exception) -> None:
         """Drops the connection; the same units are tried again on a new one."""
+        self.busy_since = None
         logger.warning("The ledger cannot be written to, again in %.1f s: %s", RECONNECT_WAIT, describe(error))
         if self._connection is not None:
             self._connection.close()

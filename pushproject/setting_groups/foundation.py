@@ -46,6 +46,12 @@ class Foundation(BaseSettings):
     rabbitmq_dlx_exchange: Name = setting("notifications.dlx", "The exchange that dead letters are published to.")
     rabbitmq_dlx_routing_key: Name = setting("failed", "The routing key that dead letters are published with.")
     rabbitmq_dlx_queue: Name = setting("failed.queue", "The queue that dead letters end on.")
+    watchdog_timeout: float = setting(
+        60.0,
+        "Seconds that a part of a worker may hang (its loop, its writer, a thread) before its process ends, so that "
+        "its supervisor starts it anew.",
+        (3, 3600),
+    )
     rabbitmq_prefetch_count: int = setting(
         200, "Unacknowledged messages per consumer; under 50 the batches suffer.", (1, 65535)
     )
