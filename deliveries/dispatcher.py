@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 #: Rows claimed at a time: enough to be busy, little enough to leave some for the other workers.
 CLAIM_LIMIT = 200
 
+#: Claims in a round: after an outage of hours, no process lets more than so many times as many rows a second loose on
+#: the services around it, however many are due.
+CLAIMS = 10
+
 #: Rows of dead workers that are put down in a round: all that one of them had in flight, as a rule.
 RELEASE_LIMIT = 1000
 
@@ -47,8 +51,9 @@ class Dispatcher:
         """One round. Does nothing while this worker's heartbeat is late."""
         if not self._heartbeat.alive():
             return
-        while len(await self._starter.start(Claim, CLAIM_LIMIT)) == CLAIM_LIMIT:
-            pass
+        for _ in range(CLAIMS):
+            if len(await self._starter.start(Claim, CLAIM_LIMIT)) < CLAIM_LIMIT:
+                break
         if self._heartbeat.steady_for > self._lease:
             await self._release()
             await self._sweep()

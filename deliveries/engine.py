@@ -30,6 +30,7 @@ from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Accept, DeadLettered, ReleaseWorker, Writer
 from deliveries.ledger.change import Change, Hand
 from deliveries.ledger.connection import connect, conninfo
+from deliveries.outcomes import NotAccepting
 from deliveries.places import Places
 from deliveries.quarantine import Quarantine
 from deliveries.starting import Starter
@@ -86,11 +87,11 @@ class Engine:
     def accept(self, accepts: list[Accept], dead_letters: list[DeadLettered]) -> None:
         """Commits what a thread brings, in this worker's name, and starts what is new.
 
-        Waits for a place before it commits, and for places before it starts. Raises psycopg.Error when the ledger
-        refuses something.
+        Waits for a place before it commits, and for places before it starts. Raises NotAccepting, and psycopg.Error
+        when the ledger refuses something.
         """
         if not self.places.take(1):
-            raise RuntimeError("The engine is stopping and accepts nothing more: the batch goes back.")
+            raise NotAccepting
         self.places.give_back()
         units: list[list[Change]] = [[accept] for accept in accepts]
         units += [[letter] for letter in dead_letters]
