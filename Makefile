@@ -15,7 +15,7 @@ PRODUCTION := ENV_FILE= DEBUG= INSECURE_HTTP= \
 	API_GATEWAY_URL=https://gateway.example.org ALLOWED_HOSTS=push.example.org
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock settings clean
+.PHONY: help demo test chaos check bench lock settings clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: $(VENV)/.runtime ## run everything on this machine, with the sandbox, unti
 
 test: $(VENV)/.dev ## run every test, beside a RabbitMQ and a PostgreSQL of its own
 	$(SERVICES) $(RUN) -m pytest $(ARGS)
+
+chaos: $(VENV)/.dev ## make every fault on purpose, the soak included (SEEDS="1 2 3"); see docs/chaos.md
+	$(SERVICES) $(RUN) -m pytest tests/chaos tests/test_ledger_machine.py -m "fault or long" $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, migrations, deployment
 	$(VENV)/bin/ruff check .

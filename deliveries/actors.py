@@ -13,6 +13,7 @@ from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Accept, DeadLettered
 from deliveries.middleware import running_engine
 from deliveries.neighbours.profiles import in_force
+from deliveries.outcomes import NotAccepting
 from deliveries.watchdog import at_work
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ PUSH = settings.PUSH
 PROFILE = in_force(PUSH)
 
 
-@dramatiq.actor(queue_name=PUSH.rabbitmq_queue)
+@dramatiq.actor(queue_name=PUSH.rabbitmq_queue, throws=NotAccepting)  # else a traceback at every stop
 def receive(messages: Any) -> None:
     """Accepts a batch of push requests: when this returns, the ledger has each as a notification or a dead letter."""
     batch = Batch.of(messages)

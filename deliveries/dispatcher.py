@@ -1,4 +1,4 @@
-"""The dispatcher: once a second it takes up rows that are due, orphaned or owe something, whoever put them there."""
+"""The dispatcher: once a second it takes up rows that are due or owe something, and puts down those of dead workers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from collections.abc import Callable
 
 from deliveries.clock import every_tick
 from deliveries.heartbeat import Heartbeat
-from deliveries.ledger import Claim, ClaimOrphans, Forgotten, Writer
+from deliveries.ledger import Claim, Forgotten, ReleaseOrphans, Writer
 from deliveries.ledger.faults import describe
-from deliveries.places import Places
-from deliveries.work import Work
+from deliveries.starting import Starter
 
 logger = logging.getLogger(__name__)
 
 #: Rows claimed at a time: enough to be busy, little enough to leave some for the other workers.
 CLAIM_LIMIT = 200
+
+#: Claims in a round: after an outage of hours, no process lets more than so many times as many rows a second loose on
+#: the services around it, however many are due.
+CLAIMS = 10
+
+#: Rows of dead workers that are put down in a round: all that one of them had in flight, as a rule.
+RELEASE_LIMIT = 1000
 
 
 class Dispatcher:
@@ -25,16 +31,14 @@ class Dispatcher:
     def __init__(
         self,
         writer: Writer,
-        places: Places,
+        starter: Starter,
         heartbeat: Heartbeat,
-        start: Callable[[list[Work]], None],
         held: Callable[[], frozenset[str]],
         lease: float,
     ) -> None:
         self._writer = writer
-        self._places = places
+        self._starter = starter
         self._heartbeat = heartbeat
-        self._start = start
         self._held = held
         self._lease = lease
         self._swept_at = 0.0
@@ -47,30 +51,24 @@ class Dispatcher:
         """One round. Does nothing while this worker's heartbeat is late."""
         if not self._heartbeat.alive():
             return
-        while await self._claim(Claim) == CLAIM_LIMIT:
-            pass
+        for _ in range(CLAIMS):
+            if len(await self._starter.start(Claim, CLAIM_LIMIT)) < CLAIM_LIMIT:
+                break
         if self._heartbeat.steady_for > self._lease:
-            await self._claim(ClaimOrphans)
+            await self._release()
             await self._sweep()
 
     async def claim(self, ids: list[str]) -> None:
         """Takes up these notifications if they are due: somebody has just put them there."""
         try:
-            await self._claim(lambda limit: Claim(limit, ids))
+            await self._starter.start(lambda limit: Claim(limit, ids), CLAIM_LIMIT)
         except Exception as error:  # noqa: BLE001 - a wake-up is a hint, the next round finds the rows
             logger.error("A wake-up could not be followed: %s", describe(error))  # noqa: TRY400
 
-    async def _claim(self, kind: Callable[[int], Claim | ClaimOrphans]) -> int:
-        """Claims as many as there are places for, starts them, and returns how many those were."""
-        places = self._places.take_up_to(CLAIM_LIMIT)
-        works: list[Work] = []
-        try:
-            if places:
-                [works] = await self._writer.write(kind(places))
-        finally:
-            self._places.give_back(places - len(works))
-        self._start(works)
-        return len(works)
+    async def _release(self) -> None:
+        [released] = await self._writer.write(ReleaseOrphans(RELEASE_LIMIT))
+        if released:
+            logger.warning("Put down %d notifications whose worker has stopped: they are suspects now", released)
 
     async def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()

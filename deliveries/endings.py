@@ -8,6 +8,10 @@ from deliveries.outcomes import Ended, TryAgain
 from deliveries.work import Delivery, Work
 
 DEVICE_GONE = "device_gone"
+CRASH_LOOP = (
+    "Its worker stopped {} times in a row while it had this notification in work, "
+    "the last time with no other suspect beside it: it is not tried again."
+)
 
 
 def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
@@ -30,9 +34,11 @@ def given_up(attempts: int, reason: str) -> str:
 
 
 def what_ends_it(work: Work) -> Ended | None:
-    """Why nothing more is to be sent, though something could be: somebody cancelled it, or its time is up."""
+    """Why nothing more is to be sent, though something could be: it is cancelled, stops its workers, or is too late."""
     if work.cancel_reason:
         return cancelled(work.cancel_reason)
+    if work.stops_workers:
+        return Ended(Status.FAILED, "crash_loop", CRASH_LOOP.format(work.crashes))
     if work.time_left > 0:
         return None
     if not work.error_message:

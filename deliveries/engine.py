@@ -30,7 +30,10 @@ from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Accept, DeadLettered, ReleaseWorker, Writer
 from deliveries.ledger.change import Change, Hand
 from deliveries.ledger.connection import connect, conninfo
+from deliveries.outcomes import NotAccepting
 from deliveries.places import Places
+from deliveries.quarantine import Quarantine
+from deliveries.starting import Starter
 from deliveries.watchdog import give_up, lasting_thread
 from deliveries.work import Work
 
@@ -84,11 +87,11 @@ class Engine:
     def accept(self, accepts: list[Accept], dead_letters: list[DeadLettered]) -> None:
         """Commits what a thread brings, in this worker's name, and starts what is new.
 
-        Waits for a place before it commits, and for places before it starts. Raises psycopg.Error when the ledger
-        refuses something.
+        Waits for a place before it commits, and for places before it starts. Raises NotAccepting, and psycopg.Error
+        when the ledger refuses something.
         """
         if not self.places.take(1):
-            raise RuntimeError("The engine is stopping and accepts nothing more: the batch goes back.")
+            raise NotAccepting
         self.places.give_back()
         units: list[list[Change]] = [[accept] for accept in accepts]
         units += [[letter] for letter in dead_letters]
@@ -151,16 +154,11 @@ class Engine:
         self._assembly = assembly = assemble(
             self._writer, heartbeat.alive, heartbeat.clock.now, self._publish, executor
         )
-        self._dispatcher = Dispatcher(
-            self._writer,
-            self.places,
-            heartbeat,
-            self._begin,
-            self._flights.held,
-            self._hand.lease,
-        )
+        starter = Starter(self._writer, self.places, self._begin)
+        self._dispatcher = Dispatcher(self._writer, starter, heartbeat, self._flights.held, self._hand.lease)
+        quarantine = Quarantine(starter, heartbeat)
         await heartbeat.start()
-        rounds = [self._clock(office.run()) for office in (self._dispatcher, *assembly.offices())]
+        rounds = [self._clock(office.run()) for office in (self._dispatcher, quarantine, *assembly.offices())]
         watches = [self._clock(heartbeat.run()), self._clock(self._pulse())]
         self._ready.set()
         await self._stop.wait()
@@ -191,10 +189,10 @@ class Engine:
         assert self._assembly is not None
         return len(self._flights), self._assembly.health()
 
-    def _begin(self, works: list[Work]) -> None:
+    def _begin(self, works: list[Work]) -> list[asyncio.Task[None]]:
         assert self._assembly is not None
-        self._flights.begin(works, self._assembly.pipeline.carry)
+        return self._flights.begin(works, self._assembly.pipeline.carry)
 
-    def _call_soon(self, call: Callable[..., None], *arguments: object) -> None:
+    def _call_soon(self, call: Callable[..., object], *arguments: object) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(call, *arguments)

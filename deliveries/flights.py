@@ -38,13 +38,19 @@ class Flights:
             works = works[places:]
         self._queued.difference_update(work.id for work in works)
 
-    def begin(self, works: list[Work], carry: Callable[[Work], Coroutine[Any, Any, None]]) -> None:
-        """Starts a coroutine for each work, on a place that was taken for it; the place is given back at its end."""
+    def begin(self, works: list[Work], carry: Callable[[Work], Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
+        """Starts a coroutine for each work, on a place that was taken for it; the place is given back at its end.
+
+        Returns their tasks, for who wants to know when they have landed.
+        """
+        tasks = []
         for work in works:
             self._queued.discard(work.id)
             key = (work.id, work.fence)
             self._tasks[key] = task = asyncio.create_task(carry(work))
             task.add_done_callback(lambda task, key=key: self._landed(key, task))  # type: ignore[misc]
+            tasks.append(task)
+        return tasks
 
     async def cancel(self) -> None:
         """Ends all that is still in flight."""

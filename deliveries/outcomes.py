@@ -1,4 +1,4 @@
-"""The two ways off the sunny path: a notification ends here, or it is tried again later."""
+"""The ways off the sunny path: a notification ends here, is tried again later, or is no longer ours."""
 
 from __future__ import annotations
 
@@ -40,3 +40,7 @@ class TryAgain(Exception):
 
 class LostOwnership(Exception):
     """The row is no longer ours: another worker claimed it, or it ended meanwhile. Nothing more is ours to do."""
+
+
+class NotAccepting(Exception):
+    """The engine is stopping: what came goes back to where it came from, for another worker."""

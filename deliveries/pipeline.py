@@ -205,6 +205,7 @@ class Pipeline:
         if cancel_reason:
             status, code, reason = Status.CANCELLED, "cancelled", cancel_reason
         work.status, work.error_code, work.error_message = status, code, reason
+        work.crashes = 0  # as in the ledger: its report is counted anew
         work.ended_at = self._now() if wait is None else None
         logger.log(
             logging.DEBUG if status == Status.SENT else logging.INFO,

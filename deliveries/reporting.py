@@ -13,6 +13,8 @@ from deliveries.retries import Backoff
 from deliveries.wall_clock import Now
 from deliveries.work import Work
 
+GIVEN_UP = "Its worker stopped {} times in a row while it was telling the gateway of it: that is not tried again."
+
 
 class Reporter:
     """Reports endings to the gateway, as the profile says; where there is none, nothing is owed to it."""
@@ -26,10 +28,13 @@ class Reporter:
     async def report(self, work: Work) -> Reported:
         """Tells the gateway how the notification ended and returns what it said to that.
 
-        After a resend that ended as before, in the gateway's words, there is nothing new to tell.
+        After a resend that ended as before, in the gateway's words, there is nothing new to tell. What stopped its
+        worker again and again while it was told is given up.
         """
         if work.reported_status and self._profile.word(work.reported_status) == self._profile.word(work.status):
             return Reported(work.id, work.fence)
+        if work.stops_workers:
+            return Reported(work.id, work.fence, GIVEN_UP.format(work.crashes), refused=True)
         error = None if work.status == Status.SENT else work.error_message or work.error_code
         try:
             await self._tell(

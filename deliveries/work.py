@@ -10,6 +10,9 @@ from typing import Any
 from deliveries.contract import PushRequest
 from deliveries.models import ENDS, Status
 
+#: A notification with which so many workers in a row have stopped is not carried any more.
+CRASH_LIMIT = 3
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -65,6 +68,7 @@ class Work:
     reported_status: Status | None = None  # what the gateway was told before an operator had it sent again
     resolve_again: bool = False  # its devices and its text are to be fetched anew
     cancel_reason: str = ""
+    crashes: int = 0  # how often in a row its worker stopped while it had it in work
     stage: str = ""  # the step it is in, for its history
     id: str = field(init=False)
 
@@ -83,6 +87,11 @@ class Work:
             or self.resolve_again
             or any(delivery.status == Status.PENDING for delivery in self.deliveries)
         )
+
+    @property
+    def stops_workers(self) -> bool:
+        """Whether to carry it on would only stop the next worker."""
+        return self.crashes >= CRASH_LIMIT
 
     @property
     def time_left(self) -> float:

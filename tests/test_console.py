@@ -175,11 +175,14 @@ def test_a_long_dead_letter_is_shown_in_part(admin_client):
         ({}, "No worker is alive. Start one: python manage.py"),
         ({"error_message": "FCM is down."}, "Until now: FCM is down."),
         ({"next_attempt_at": timezone.now() + timedelta(hours=1)}, "waits for its next attempt at"),
+        ({"crashes": 1}, "Its worker stopped once while it had it in work: it is carried with few others now."),
+        ({"crashes": 2}, "Its worker stopped 2 times while it had it in work: it is carried on its own now. It is due"),
+        ({"status": Status.FAILED, "error_code": "crash_loop"}, "Look at the last log lines of the workers"),
         ({"status": Status.SENT}, "The gateway is about to be told."),
         ({}, "The gateway is told when it has ended."),
         (
             {"status": Status.SENT, "report_refused_at": timezone.now(), "report_error": "404: no"},
-            "The gateway refused to hear of it, for good: 404: no",
+            "The gateway has not been told, and will not be: 404: no",
         ),
         (
             {"status": Status.SENT, "report_attempts": 2, "report_error": "It is down."},

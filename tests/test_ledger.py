@@ -16,10 +16,11 @@ from deliveries.ledger import (
     Accept,
     Attempted,
     Claim,
-    ClaimOrphans,
+    ClaimSuspects,
     DeadLettered,
     Forgotten,
     Landed,
+    ReleaseOrphans,
     ReleaseWorker,
     Reported,
     Settle,
@@ -82,9 +83,18 @@ class Hands:
         [works] = self.write(Claim(limit, ids))
         return works
 
-    def orphans(self, limit: int = 100):
-        [works] = self.write(ClaimOrphans(limit))
+    def release_orphans(self, limit: int = 100) -> int:
+        [released] = self.write(ReleaseOrphans(limit))
+        return released
+
+    def suspects(self, limit: int = 100):
+        [works] = self.write(ClaimSuspects(limit))
         return works
+
+    def take_over(self):
+        """What a dead worker has left behind."""
+        self.release_orphans()
+        return self.suspects()
 
     def stop(self) -> None:
         self._writer.stop()
@@ -258,28 +268,32 @@ def test_a_row_that_is_not_due_is_not_claimed(one):
 
 def test_a_living_workers_rows_are_nobody_elses(one, other):
     one.accept("n1")
-    assert other.orphans() == []
-    assert other.claim() == []
+    assert other.release_orphans() == 0
+    assert other.claim() == other.suspects() == []
 
 
-def test_a_dead_workers_rows_are_claimed_and_what_it_was_sending_is_unknown(one, other):
+def test_a_dead_workers_rows_are_taken_over_and_what_it_was_sending_is_unknown(one, other):
     one.accept("n1", "n2")
     one.start("n1", 1, "t1", "t2")
     one.die()
-    works = {work.id: work for work in other.orphans()}
+    works = {work.id: work for work in other.take_over()}
     assert works.keys() == {"n1", "n2"}
-    assert works["n1"].fence == 2
+    assert works["n1"].fence == 3
     assert works["n1"].status == Status.PENDING
     assert [d.status for d in works["n1"].deliveries] == [Status.PENDING, Status.PENDING]
     assert query("SELECT sum(unknown_count) FROM push_deliveries") == [(2,)]
-    assert counted("push_attempts", "stage", "outcome") == {("worker", "unknown"): 2}
+    assert counted("push_attempts", "stage", "outcome") == {
+        ("worker", "unknown"): 2,
+        ("worker", "retry"): 1,
+    }
+    assert query("SELECT notification_id FROM push_attempts WHERE error_code = 'worker_stopped'") == [("n2",)]
 
 
 def test_at_most_once_ends_what_a_dead_worker_was_sending(one, other):
     one.accept("n1", guarantee="at_most_once")
     one.start("n1", 1)
     one.die()
-    [work] = other.orphans()
+    [work] = other.take_over()
     assert [(d.status, d.error_code) for d in work.deliveries] == [(Status.FAILED, "unknown_outcome")]
 
 
@@ -287,7 +301,7 @@ def test_a_late_answer_of_a_lost_owner_changes_nothing(one, other):
     one.accept("n1")
     [sent] = one.start("n1", 1)
     one.die()
-    [work] = other.orphans()
+    [work] = other.take_over()
     one.write(Landed(sent.id, sent.send_token, Status.SENT, "late"))
     [settled] = one.write(Settle("n1", 1, Status.SENT, 0))
     assert settled is None
@@ -309,7 +323,7 @@ def test_a_worker_whose_heartbeat_is_late_starts_no_sends_and_claims_nothing(one
 def test_a_lost_owner_starts_no_sends(one, other):
     one.accept("n1")
     one.die()
-    other.orphans()
+    other.take_over()
     one.beat()
     assert one.start("n1", 1) == []
 
@@ -352,12 +366,88 @@ def test_rows_that_a_living_worker_forgot_are_put_down(one):
     assert one.write(Forgotten(frozenset({"held"}))) == [1]
     assert [work.id for work in one.claim()] == ["forgotten"]
     assert query("SELECT unknown_count FROM push_deliveries") == [(1,)]
+    assert query("SELECT DISTINCT crashes FROM notifications") == [(0,)]
 
 
-def test_a_worker_that_leaves_hands_its_rows_back(one, other):
+def test_a_worker_that_leaves_hands_its_rows_back_and_nothing_is_suspect(one, other):
     one.accept("n1", "n2")
     assert one.write(ReleaseWorker()) == [2]
-    assert {work.id for work in other.claim()} == {"n1", "n2"}
+    assert {(work.id, work.crashes) for work in other.claim()} == {("n1", 0), ("n2", 0)}
+    assert counted("push_attempts", "stage") == {}
+
+
+def test_orphans_are_put_down_once_though_the_answer_was_lost(one, monkeypatch):
+    monkeypatch.setattr("deliveries.ledger.writer.RECONNECT_WAIT", 0.0)
+    one.accept("n1", "n2", "n3")
+    one.die()
+    with a_worker(loses := LosesAnswers(every=2)) as other:
+        assert other.release_orphans(limit=2) == 2
+        other.release_orphans()
+        assert loses.lost == 1
+    assert query("SELECT DISTINCT crashes, fence, worker_id, status FROM notifications") == [(1, 2, None, "pending")]
+    assert counted("push_attempts", "notification_id") == {"n1": 1, "n2": 1, "n3": 1}
+
+
+def test_what_is_urgent_is_put_down_and_carried_first(one, other):
+    one.accept("n1", "n2")
+    one.write(Accept(read_document(message("urgent")), "queue", True, 3600))
+    one.die()
+    other.release_orphans(limit=1)
+    assert [work.id for work in other.suspects()] == ["urgent"]
+
+
+def test_suspects_are_left_to_the_quarantine(one):
+    due("n1", crashes=1)
+    assert one.claim() == one.claim(ids=["n1"]) == []
+    assert [(work.id, work.crashes) for work in one.suspects()] == [("n1", 1)]
+
+
+def test_suspects_are_carried_in_groups_and_the_oftener_a_worker_stopped_the_fewer_at_once(one):
+    due(*(f"once-{number}" for number in range(25)), crashes=1)
+    due("twice-a", "twice-b", crashes=2)
+    due("thrice", crashes=3)
+    assert [len(one.suspects()) for _ in range(6)] == [20, 5, 1, 1, 1, 0]
+
+
+def test_a_group_of_suspects_has_no_more_than_there_are_places(one):
+    due("n1", "n2", "n3", crashes=1)
+    assert len(one.suspects(limit=2)) == 2
+
+
+def test_a_worker_whose_heartbeat_is_late_puts_nothing_down_and_carries_no_suspect(one, other):
+    one.accept("n1")
+    due("n2", crashes=1)
+    one.die()
+    other.die()
+    assert (other.release_orphans(), other.suspects()) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "landing",
+    [
+        Settle("n1", 2, Status.PENDING, 1, "X", "later", wait=9.0),
+        Settle("n1", 2, Status.FAILED, 1, "X", "why"),
+        Reported("n1", 2),
+        Reported("n1", 2, "down", wait=9.0),
+    ],
+)
+def test_whatever_gets_through_a_round_is_no_suspect_any_more(one, landing):
+    due("n1", crashes=2)
+    one.suspects()
+    one.write(landing)
+    assert query("SELECT crashes FROM notifications") == [(0,)]
+
+
+def due(*ids: str, crashes: int) -> None:
+    """Notifications as they stand when their worker has stopped so often."""
+    with a_worker() as hands:
+        hands.accept(*ids)
+    query(
+        "UPDATE notifications SET worker_id = NULL, next_attempt_at = now(), crashes = %s"
+        " WHERE notification_id = ANY(%s)",
+        crashes,
+        list(ids),
+    )
 
 
 def test_the_same_dead_letter_again_is_counted(one):
@@ -372,7 +462,7 @@ def test_the_same_dead_letter_again_is_counted(one):
 def test_a_dead_letter_of_a_notification_that_was_lost_is_not_kept(one, other):
     one.accept("n1")
     one.die()
-    other.orphans()
+    other.take_over()
     letter = DeadLettered(b"{}", "exhausted", ["why"], "n1", fence=1)
     assert one.write(letter, Settle("n1", 1, Status.FAILED, 3, "exhausted", "why")) == [None, None]
     assert query("SELECT count(*) FROM dead_letters") == [(0,)]

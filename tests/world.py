@@ -131,6 +131,15 @@ class WorkerProcess:
     def words(self) -> str:
         return self.log.read_text()
 
+    def children(self) -> list[int]:
+        """The pids of the master's children, the worker process among them."""
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        return [int(pid) for children in tasks for pid in children.read_text().split()]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9 of the master and its workers."""
         with suppress(ProcessLookupError):
@@ -142,8 +151,12 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
 
-    def terminate(self, *, within: float = 40.0) -> int:
+    def tell_to_stop(self) -> None:
+        """SIGTERM; returns at once."""
         self._process.send_signal(signal.SIGTERM)
+
+    def terminate(self, *, within: float = 40.0) -> int:
+        self.tell_to_stop()
         return self._process.wait(timeout=within)
 
 
@@ -151,8 +164,8 @@ class Producer:
     """A gateway of somebody else: plain JSON, confirmed."""
 
     def __init__(self, url: str) -> None:
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
-        self.channel = self._connection.channel()
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.channel = self.connection.channel()
         self.channel.confirm_delivery()
 
     def publish(self, body: dict[str, Any] | bytes, **properties: Any) -> None:
@@ -165,8 +178,8 @@ class Producer:
         return int(self.channel.queue_declare(queue, passive=True).method.message_count)
 
     def close(self) -> None:
-        if self._connection.is_open:
-            self._connection.close()
+        if self.connection.is_open:
+            self.connection.close()
 
 
 def message(id: str, user: str | None = None, **more: Any) -> dict[str, Any]:

@@ -36,6 +36,7 @@ ADVICE = {
     "template_refused": "Compare the request's variables, below, with what the template needs.",
     "expired": "If it was to wait longer, give it a later expires_at or a longer ttl.",
     "exhausted": "The history, below, shows every attempt; there is a dead letter of it too.",
+    "crash_loop": "Look at the last log lines of the workers that stopped, and at their memory. Then resend it.",
     "cancelled": "Nothing to do. If it is wanted after all, resend it.",
     "device_gone": "The user service no longer lists this device.",
     "unknown_outcome": "It may have arrived; its guarantee, at_most_once, forbids another try.",
@@ -72,7 +73,7 @@ def report(notification: Notification) -> str:
     if notification.reported_at is not None:
         return "The gateway has been told."
     if notification.report_refused_at is not None:
-        return f"The gateway refused to hear of it, for good: {notification.report_error}"
+        return f"The gateway has not been told, and will not be: {notification.report_error}"
     if notification.status not in ENDS:
         return "The gateway is told when it has ended."
     if notification.report_attempts == 0:
@@ -126,7 +127,15 @@ def _some(sentences: list[str]) -> str:
 def _waiting(notification: Notification) -> str:
     resent = notification.resent_at
     again = f"It is being sent again, as was asked for at {resent:%H:%M:%S} UTC." if resent else ""
-    return f"{again} {_what_it_waits_for(notification)}".strip()
+    return " ".join(filter(None, (again, _suspicion(notification), _what_it_waits_for(notification))))
+
+
+def _suspicion(notification: Notification) -> str:
+    if not notification.crashes:
+        return ""
+    times = "once" if notification.crashes == 1 else f"{notification.crashes} times"
+    carried = "with few others" if notification.crashes == 1 else "on its own"
+    return f"Its worker stopped {times} while it had it in work: it is carried {carried} now."
 
 
 def _what_it_waits_for(notification: Notification) -> str:

@@ -6,8 +6,9 @@ answer can be lost with the connection; only the count of a dead letter may then
 """
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
-from deliveries.ledger.claiming import Claim, ClaimOrphans, Forgotten, ReleaseWorker
+from deliveries.ledger.claiming import Claim, ClaimSuspects
 from deliveries.ledger.dead_tokens import TokenDied
+from deliveries.ledger.releasing import Forgotten, ReleaseOrphans, ReleaseWorker
 from deliveries.ledger.sending import Abandon, Landed, Started, StartSends
 from deliveries.ledger.settling import Attempted, Reported, Settle
 from deliveries.ledger.writer import Writer
@@ -18,10 +19,11 @@ __all__ = [
     "Accepted",
     "Attempted",
     "Claim",
-    "ClaimOrphans",
+    "ClaimSuspects",
     "DeadLettered",
     "Forgotten",
     "Landed",
+    "ReleaseOrphans",
     "ReleaseWorker",
     "Reported",
     "Settle",

@@ -1,4 +1,4 @@
-"""Claiming: rows that are due, orphaned or owe a report come into a worker's hands, each into one worker's only."""
+"""Claiming: rows that are due or owe a report come into a worker's hands, each into one worker's only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from deliveries.contract import PushRequest
 from deliveries.ledger.change import ALIVE, Hand
+from deliveries.ledger.releasing import COUNT_UNKNOWN, taken
 from deliveries.models import Status
 from deliveries.work import Delivery, Work
 
@@ -26,41 +27,25 @@ RETURNING n.notification_id
 TAKE_DUE = f"""
 WITH taken AS (
     SELECT notification_id FROM notifications
-    WHERE worker_id IS NULL AND next_attempt_at <= now() AND high_priority = %(high)s
+    WHERE worker_id IS NULL AND next_attempt_at <= now() AND high_priority = %(high)s AND crashes = 0
       AND (%(ids)s::text[] IS NULL OR notification_id = ANY(%(ids)s)) AND {ALIVE}
     ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 {_TAKE}"""
 
-TAKE_ORPHANS = f"""
+# `crashes > 0` names the partial index, for plans that do not know the parameters.
+TAKE_SUSPECTS = f"""
 WITH taken AS (
-    SELECT n.notification_id FROM notifications n LEFT JOIN workers owner ON owner.id = n.worker_id
-    WHERE n.worker_id IS NOT NULL AND n.worker_id <> %(worker)s AND {ALIVE}
-      AND (owner.id IS NULL OR owner.heartbeat_at < now() - make_interval(secs => %(lease)s))
-    ORDER BY n.high_priority DESC LIMIT %(limit)s FOR UPDATE OF n SKIP LOCKED
+    SELECT notification_id FROM notifications
+    WHERE worker_id IS NULL AND next_attempt_at <= now() AND {ALIVE}
+      AND crashes > 0 AND crashes BETWEEN %(least)s AND %(most)s
+    ORDER BY high_priority DESC, next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 {_TAKE}"""
 
-# What is still `sending` when somebody else takes it over may have arrived or not: it is counted, written down, and
-# the notification's own policy decides whether it is sent again.
-COUNT_UNKNOWN = """
-WITH unknown AS (
-    UPDATE push_deliveries d
-    SET unknown_count = d.unknown_count + 1, next_attempt_at = NULL, updated_at = now(),
-        status = CASE WHEN n.at_most_once THEN 'failed' ELSE 'pending' END,
-        error_code = 'unknown_outcome',
-        error_message = 'Its worker stopped before it knew the outcome; the push may have arrived or not.'
-    FROM notifications n
-    WHERE d.notification_id = ANY(%(ids)s) AND d.status = 'sending' AND n.notification_id = d.notification_id
-    RETURNING d.notification_id, d.id, d.error_code, d.error_message
-)
-INSERT INTO push_attempts (notification_id, delivery_id, stage, outcome, error_code, error_message)
-SELECT notification_id, id, 'worker', 'unknown', error_code, error_message FROM unknown
-"""
-
 LOAD = """
 SELECT notification_id, request, fence, high_priority, status, attempts, error_code, error_message, ended_at,
-       report_attempts, reported_status, resolve_again, cancel_reason,
+       report_attempts, reported_status, resolve_again, cancel_reason, crashes,
        extract(epoch FROM expires_at - now())::float8 AS expires_in
 FROM notifications WHERE notification_id = ANY(%(ids)s)
 """
@@ -73,11 +58,6 @@ SELECT d.id, d.notification_id, d.user_id, d.device_token, d.platform, d.title, 
 FROM push_deliveries d JOIN notifications n USING (notification_id)
 WHERE notification_id = ANY(%(ids)s) ORDER BY d.id
 """
-
-
-def _taken(cursor: Cursor[Any], statement: str, parameters: dict[str, Any]) -> list[str]:
-    cursor.execute(statement, parameters)
-    return [row[0] for row in cursor.fetchall()]
 
 
 def _load(cursor: Cursor[Any], ids: list[str]) -> list[Work]:
@@ -107,12 +87,16 @@ def _work(row: dict[str, Any]) -> Work:
         reported_status=Status(row["reported_status"]) if row["reported_status"] else None,
         resolve_again=row["resolve_again"],
         cancel_reason=row["cancel_reason"],
+        crashes=row["crashes"],
     )
 
 
 @dataclass(slots=True)
 class Claim:
-    """Claims up to `limit` due notifications, high priority first; of `ids` only, if given. Results in their Work."""
+    """Claims up to `limit` due notifications, high priority first; of `ids` only, if given. Results in their Work.
+
+    Not those with which a worker has stopped: they are claimed by ClaimSuspects.
+    """
 
     rank: ClassVar[int] = 7
 
@@ -131,84 +115,38 @@ class Claim:
                 "ids": self.ids,
                 "limit": self.limit - len(ids),
             }
-            ids += _taken(cursor, TAKE_DUE, parameters)
+            ids += taken(cursor, TAKE_DUE, parameters)
         return _load(cursor, ids)
 
 
-@dataclass(slots=True)
-class ClaimOrphans:
-    """Claims up to `limit` notifications whose worker is gone. Results in their Work; unknown outcomes are counted."""
+#: How many are carried together whose worker has stopped once. Of n of them one may be the reason: then n / 20 groups
+#: go by, and the 20 of its own one by one. Both together are fewest at the root of n, which is some hundreds.
+GROUP = 20
 
-    rank: ClassVar[int] = 8
+#: The groups: how often the worker has stopped with them, from and to, and how many these are at most. Those with which
+#: it stopped once come first, for hardly one of them is the reason: they do not wait while others are carried one by
+#: one, and somebody who kills workers three times in a row hardly ever meets the same notification for the third time.
+GROUPS = ((1, 1, GROUP), (2, 2**15 - 1, 1))
+
+
+@dataclass(slots=True)
+class ClaimSuspects:
+    """Claims due notifications whose worker stopped while it had them in work, one group of those above.
+
+    Never more than `limit`; high priority first. Results in their Work.
+    """
+
+    rank: ClassVar[int] = 16
 
     limit: int
 
     @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[ClaimOrphans], hand: Hand) -> list[list[Work]]:
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[ClaimSuspects], hand: Hand) -> list[list[Work]]:
         return [change._claim(cursor, hand) for change in changes]
 
     def _claim(self, cursor: Cursor[Any], hand: Hand) -> list[Work]:
-        ids = _taken(cursor, TAKE_ORPHANS, hand.parameters() | {"limit": self.limit})
-        return _load(cursor, ids)
-
-
-FORGOTTEN = """
-SELECT notification_id FROM notifications
-WHERE worker_id = %(worker)s AND updated_at < now() - make_interval(secs => %(lease)s) FOR UPDATE
-"""
-
-OWN = "SELECT notification_id FROM notifications WHERE worker_id = %(worker)s FOR UPDATE"
-
-RELEASE = """
-UPDATE notifications SET worker_id = NULL, fence = fence + 1, next_attempt_at = now(), updated_at = now(),
-    status = CASE WHEN status = 'sending' THEN 'pending' ELSE status END
-WHERE worker_id = %(worker)s AND notification_id = ANY(%(ids)s)
-"""
-
-
-def _release(cursor: Cursor[Any], ids: list[str], hand: Hand) -> int:
-    """Makes rows of this worker due for anybody; returns how many."""
-    if ids:
-        cursor.execute(COUNT_UNKNOWN, {"ids": ids})
-        cursor.execute(RELEASE, hand.parameters() | {"ids": ids})
-    return len(ids)
-
-
-@dataclass(slots=True)
-class Forgotten:
-    """Puts down rows that stand in this worker's name for a lease or longer without being in `held`.
-
-    They come from a claim whose answer was lost, or a coroutine that ended without a word. Results in how many.
-    """
-
-    rank: ClassVar[int] = 9
-
-    held: frozenset[str]
-
-    @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[Forgotten], hand: Hand) -> list[int]:
-        return [change._put_down(cursor, hand) for change in changes]
-
-    def _put_down(self, cursor: Cursor[Any], hand: Hand) -> int:
-        ids = [row for row in _taken(cursor, FORGOTTEN, hand.parameters()) if row not in self.held]
-        return _release(cursor, ids, hand)
-
-
-@dataclass(slots=True)
-class ReleaseWorker:
-    """A worker leaves: what is still in its name is due at once for the others. Results in how many rows that were."""
-
-    rank: ClassVar[int] = 11
-
-    @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[ReleaseWorker], hand: Hand) -> list[int]:
-        cursor.execute(
-            "SELECT notification_id FROM notifications WHERE worker_id = %(worker)s",
-            hand.parameters(),
-        )
-        ids = [row[0] for row in cursor.fetchall()]
-        if ids:
-            cursor.execute(COUNT_UNKNOWN, {"ids": ids})
-            cursor.execute(RELEASE, hand.parameters() | {"ids": ids})
-        cursor.execute("DELETE FROM workers WHERE id = %(worker)s", hand.parameters())
-        return [len(ids)] * len(changes)
+        for least, most, together in GROUPS:
+            group = {"least": least, "most": most, "limit": min(together, self.limit)}
+            if ids := taken(cursor, TAKE_SUSPECTS, hand.parameters() | group):
+                return _load(cursor, ids)
+        return []

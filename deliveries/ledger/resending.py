@@ -36,8 +36,8 @@ _CHOSEN = """(i.delivery_ids IS NULL OR d.id = ANY(i.delivery_ids))
 # earlier end is kept: it does not hear it twice.
 REOPEN = f"""
 UPDATE notifications n
-SET status = 'pending', error_code = '', error_message = '', attempts = 0, fence = n.fence + 1, resolve_again = true,
-    cancel_reason = '', next_attempt_at = now(), updated_at = now(),
+SET status = 'pending', error_code = '', error_message = '', attempts = 0, crashes = 0, fence = n.fence + 1,
+    resolve_again = true, cancel_reason = '', next_attempt_at = now(), updated_at = now(),
     resolved_at = NULL, rendered_at = NULL, ended_at = NULL,
     expires_at = greatest(n.expires_at, now() + greatest(
         n.expires_at - coalesce(n.resent_at, n.created_at), make_interval(secs => {SHORTEST_TIME}))),

@@ -26,7 +26,7 @@ UPDATE notifications n
 SET status = CASE WHEN {LATE} THEN 'cancelled' ELSE i.status END,
     error_code = CASE WHEN {LATE} THEN 'cancelled' ELSE i.error_code END,
     error_message = CASE WHEN {LATE} THEN n.cancel_reason ELSE i.error_message END, attempts = i.attempts,
-    updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
+    crashes = 0, updated_at = now(), ended_at = CASE WHEN i.wait IS NULL THEN now() END,
     next_attempt_at = CASE WHEN i.wait IS NOT NULL
                            THEN CASE WHEN n.cancel_reason = ''
                                      THEN least(now() + make_interval(secs => i.wait), n.expires_at) ELSE now() END
@@ -72,8 +72,8 @@ REPORT = """
 UPDATE notifications n
 SET reported_at = CASE WHEN i.wait IS NULL AND NOT i.refused THEN now() END,
     report_refused_at = CASE WHEN i.refused THEN now() END,
-    report_attempts = n.report_attempts + 1, report_error = i.error, updated_at = now(),
-    next_attempt_at = now() + make_interval(secs => i.wait), worker_id = NULL
+    report_attempts = n.report_attempts + 1, report_error = i.error, crashes = 0,
+    updated_at = now(), next_attempt_at = now() + make_interval(secs => i.wait), worker_id = NULL
 FROM json_to_recordset(%(rows)s::json) AS i(notification_id text, fence int, error text, refused bool, wait float8)
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s
 """

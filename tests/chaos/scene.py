@@ -1,0 +1,233 @@
+"""The scene of a fault: a real worker or several, RabbitMQ and PostgreSQL behind proxies, and what was accepted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from django.db import Error, connection
+
+from deliveries.api import keys
+from deliveries.broker import Topology
+from deliveries.models import ApiKey
+from tests.chaos import invariants
+from tests.chaos.proxy import Proxy
+from tests.postgres import PostgresServer
+from tests.processes import free_port
+from tests.rabbit import RabbitNode
+from tests.world import (
+    QUICK,
+    ROOT,
+    Producer,
+    SandboxProcess,
+    WorkerProcess,
+    all_ended,
+    database_url,
+    eventually,
+    message,
+    query,
+)
+
+#: Short enough for a test; a busy machine still beats within a fifth of the lease.
+TIMES = QUICK | {"DELIVERY_LEASE": "3", "LOG_LEVEL": "INFO"}
+
+
+class Scene:
+    """Workers reach RabbitMQ and PostgreSQL through proxies; the test itself goes there straight.
+
+    `confirmed` holds the ids that RabbitMQ confirmed or the API answered 202. `check` is how every test ends.
+    """
+
+    def __init__(self, rabbit: RabbitNode, postgres: PostgresServer, sandbox: SandboxProcess, directory: Path) -> None:
+        self.rabbit = rabbit
+        self.postgres = postgres
+        self.sandbox = sandbox
+        self.directory = directory
+        self.database = Proxy(postgres.port)
+        self.broker = Proxy(rabbit.port)
+        self.confirmed: set[str] = set()
+        self.workers: list[WorkerProcess] = []
+        self._servers: list[subprocess.Popen[bytes]] = []
+        self._answers_lost = False
+        self._api: tuple[str, dict[str, str]] | None = None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of a worker or a server in this scene."""
+        parts = psycopg.conninfo.conninfo_to_dict(database_url())
+        through = f"postgresql://{parts['user']}@127.0.0.1:{self.database.port}/{parts['dbname']}"
+        rabbit = self.rabbit.url.replace(str(self.rabbit.port), str(self.broker.port))
+        return TIMES | self.sandbox.variables() | {"DATABASE_URL": through, "RABBITMQ_URL": rabbit}
+
+    def worker(self, **more: str) -> WorkerProcess:
+        """Starts a worker and returns at once; `wait_until_ready` waits for it."""
+        log = self.directory / f"worker-{len(self.workers)}.log"
+        self.workers.append(WorkerProcess(log, self.variables | more))
+        return self.workers[-1]
+
+    def kill(self, *workers: WorkerProcess) -> None:
+        """kill -9 of these workers, or of all. The gateway's answer to a report may die with them."""
+        self._answers_lost = True
+        for worker in workers or self.workers:
+            worker.kill()
+
+    def forgive_lost_answers(self) -> None:
+        """From here on the gateway may have taken a report without a worker learning of it."""
+        self._answers_lost = True
+
+    def publish(self, ids: Iterable[str], **more: Any) -> None:
+        """Publishes a push request for each id, confirmed, straight to RabbitMQ."""
+        producer = Producer(self.rabbit.url)
+        try:
+            for id in ids:
+                producer.publish(message(id, **more))
+                self.confirmed.add(id)
+        finally:
+            producer.close()
+
+    def declare_queue(self) -> None:
+        """Makes `push.queue` as a worker would, so that messages wait for the first one."""
+        producer = Producer(self.rabbit.url)
+        Topology().ensure_intake(producer.connection)
+        producer.close()
+
+    def serve(self) -> str:
+        """Starts `manage.py serve` beside the workers and returns its address once it is alive."""
+        port = free_port()
+        with (self.directory / "serve.log").open("a") as out:
+            command = [sys.executable, "manage.py", "serve", "--bind", f"127.0.0.1:{port}"]
+            self._servers.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, env=os.environ | self.variables, stdout=out, stderr=out, start_new_session=True
+                )
+            )
+        key = keys.create("chaos", ApiKey.Scope.values, actor="shell test").key
+        self._api = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {key}"}
+        eventually(self._is_alive, what="a server that is alive")
+        return self._api[0]
+
+    def post(self, id: str, **more: Any) -> int:
+        """The API's answer to a push request: its HTTP status."""
+        return self.post_message(message(id, **more))
+
+    def post_message(self, body: dict[str, Any]) -> int:
+        assert self._api is not None
+        url, headers = self._api
+        answer = requests.post(f"{url}/api/v1/notifications/", json=body, headers=headers, timeout=30)
+        if answer.status_code == 202:
+            self.confirmed.add(body["notification_id"])
+        return answer.status_code
+
+    def health(self) -> dict[str, Any]:
+        """What the running server says of itself."""
+        assert self._api is not None
+        answer: dict[str, Any] = requests.get(f"{self._api[0]}/api/v1/health", timeout=30).json()
+        return answer
+
+    def accepted(self) -> int:
+        """How many messages FCM has accepted so far."""
+        return int(self.sandbox.book(full=False)["accepted_count"])
+
+    def look(self, question: Callable[[], Any]) -> Any:
+        """The answer of a question to the database, None while that is away."""
+        try:
+            return question()
+        except Error:
+            connection.close()
+            return None
+
+    def drained(self, *, within: float = 60.0) -> None:
+        """I8: waits until all that was accepted has ended and is reported, and the queue is empty."""
+
+        def done() -> bool:
+            [[rows]] = query("SELECT count(*) FROM notifications WHERE notification_id = ANY(%s)", list(self.confirmed))
+            [[dead]] = query("SELECT count(*) FROM dead_letters WHERE notification_id = ANY(%s)", list(self.confirmed))
+            return bool(rows + dead >= len(self.confirmed)) and all_ended()
+
+        eventually(lambda: self.look(done), within=within, what="I8: all ended and reported")
+        eventually(lambda: self._depth() == 0, what="I8: an empty queue")
+
+    def check(self) -> None:
+        """I1 to I5 and I7; what is about threads and connections (I6) is `check_size`'s."""
+        invariants.check_accepted(self.confirmed)
+        invariants.check_ledger(self.sandbox, answers_lost=self._answers_lost)
+        invariants.check_logs(self.directory.glob("*.log"))
+
+    def statuses(self) -> dict[str, int]:
+        """How many notifications there are of each status and error code, as `failed/exhausted`."""
+        rows = query("SELECT concat_ws('/', status, nullif(error_code, '')), count(*) FROM notifications GROUP BY 1")
+        return dict(rows)
+
+    def unknowns(self) -> int:
+        """How many sends the ledger counts whose outcome nobody knows."""
+        [[count]] = query("SELECT coalesce(sum(unknown_count), 0) FROM push_deliveries")
+        return int(count)
+
+    def repeats(self) -> int:
+        """How many pushes FCM accepted a second time."""
+        return int(self.sandbox.book(full=False)["repeats"])
+
+    def size(self, worker: WorkerProcess) -> tuple[int, int, int]:
+        """Threads of a worker process, and connections of all processes to PostgreSQL and to RabbitMQ (for I6)."""
+        return threads_of(worker), self.database.connections, self.broker.connections
+
+    def check_size(self, worker: WorkerProcess, before: tuple[int, int, int]) -> None:
+        """I6: after a fault there are as many threads and connections as before it."""
+        eventually(
+            lambda: all(now <= then for now, then in zip(self.size(worker), before, strict=True)),
+            what=f"I6: as few threads and connections as before, {before}",
+        )
+        threads, database, broker = self.size(worker)
+        assert threads >= before[0] - 1, "I6: threads are gone"
+        assert database > 0, "I6: no connection to PostgreSQL"
+        assert broker > 0, "I6: no connection to RabbitMQ"
+
+    def close(self) -> None:
+        """Ends everything that was started; the database can be emptied then."""
+        for worker in self.workers:
+            worker.kill()
+        for server in self._servers:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+        self.database.close()
+        self.broker.close()
+        connection.close()
+
+    def _is_alive(self) -> bool:
+        assert self._api is not None
+        with suppress(requests.RequestException):
+            return requests.get(f"{self._api[0]}/api/v1/health/live", timeout=5).ok
+        return False
+
+    def _depth(self) -> int:
+        producer = Producer(self.rabbit.url)
+        try:
+            return producer.depth("push.queue")
+        finally:
+            producer.close()
+
+
+def threads_of(worker: WorkerProcess) -> int:
+    """How many threads the worker process has, not its master."""
+    return max((_threads(pid) for pid in worker.children()), default=0)
+
+
+def _threads(pid: int) -> int:
+    with suppress(FileNotFoundError):
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    return 0
+
+
+def wait(seconds: float) -> None:
+    """Lets a fault last for a while: there is no event to wait for."""
+    time.sleep(seconds)

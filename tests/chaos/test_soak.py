@@ -1,0 +1,84 @@
+"""The soak: 20,000 notifications in ten minutes, a random fault every 5 to 15 seconds, from one printed seed.
+
+`SOAK_SEED` makes the same faults again; `SOAK_SECONDS` and `SOAK_NOTIFICATIONS` make it shorter.
+"""
+
+import json
+import os
+import random
+import time
+
+import pytest
+
+from tests.chaos.load import Client, Load
+from tests.chaos.mischief import Mischief
+from tests.world import SandboxProcess, eventually, message, query
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
+NOTIFICATIONS = int(os.environ.get("SOAK_NOTIFICATIONS", "20000"))
+SEEDS = [int(seed) for seed in os.environ.get("SOAK_SEED", str(random.randrange(10**6))).split()]
+
+#: Of a hundred users: what becomes of them when nothing is broken.
+USERS = (
+    ("ok",) * 88
+    + ("dead", "dead", "optout", "optout", "nodevice", "unknown", "multi", "multi", "multi", "malformed")
+    + ("ok",) * 2
+)
+
+
+def some(dice: random.Random, prefix: str, count: int):
+    """Messages as they come: most of them plain, some at most once, some sent twice by their producers."""
+    for number in range(count):
+        user = f"{dice.choice(USERS)}-{prefix}{number}"
+        more = {"guarantee": "at_most_once"} if dice.random() < 0.1 else {}
+        body = message(f"{prefix}{number}", user, ttl=3600, **more)
+        yield body
+        if dice.random() < 0.02:
+            yield body
+
+
+@pytest.fixture
+def soak_sandbox(tmp_path):
+    process = SandboxProcess(tmp_path / "soak-sandbox", "--fcm-latency", "50")
+    yield process
+    process.stop()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(SECONDS + 600)
+@pytest.mark.fault("everything at random")
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_stuck_or_unreported(seed, scene, soak_sandbox, tell):
+    scene.sandbox = soak_sandbox
+    dice = random.Random(seed)
+    mischief = Mischief(scene, random.Random(dice.random()), workers=2)
+    mischief.start()
+    scene.serve()
+    share = NOTIFICATIONS // 5
+    load = Load(
+        scene, some(random.Random(dice.random()), "q", NOTIFICATIONS - share), (NOTIFICATIONS - share) / SECONDS
+    )
+    client = Client(scene.post_message, some(random.Random(dice.random()), "a", share), share / SECONDS)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        mischief.tick()
+        time.sleep(0.1)
+    mischief.end()
+    load.finish(within=300)
+    client.finish()
+    scene.forgive_lost_answers()
+    eventually(lambda: all(worker.running for worker in mischief.alive), what="workers that run")
+    scene.drained(within=240)
+    figures = {
+        "accepted": len(scene.confirmed),
+        "rows": query("SELECT count(*) FROM notifications")[0][0],
+        "statuses": scene.statuses(),
+        "unknown outcomes": scene.unknowns(),
+        "repeats at FCM": scene.repeats(),
+        "API answers": client.answers,
+        "faults": dict(mischief.made),
+    }
+    tell(json.dumps(figures))
+    scene.check()
+    assert scene.repeats() <= scene.unknowns()
+    assert not any("crash_loop" in status for status in figures["statuses"])
