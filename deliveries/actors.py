@@ -22,13 +22,19 @@ PUSH = settings.PUSH
 PROFILE = in_force(PUSH)
 
 
-@dramatiq.actor(queue_name=PUSH.rabbitmq_queue, throws=NotAccepting)  # else a traceback at every stop
+@dramatiq.actor(queue_name=PUSH.rabbitmq_queue)
 def receive(messages: Any) -> None:
-    """Accepts a batch of push requests: when this returns, the ledger has each as a notification or a dead letter."""
+    """Accepts a batch of push requests: it is committed once the ledger has each as a notification or a dead letter.
+
+    What a stopping engine does not accept stays uncommitted, and goes back to RabbitMQ.
+    """
     batch = Batch.of(messages)
     with at_work():
         accepts, dead_letters = _read(batch)
-    running_engine().accept(accepts, dead_letters)
+    try:
+        running_engine().accept(accepts, dead_letters)
+    except NotAccepting:
+        return
     for letter in dead_letters:
         _publish(letter)
     batch.committed = True
