@@ -40,7 +40,7 @@ FAULTS = {
 }
 _STATUS = {"down": 503, "quota": 429, "refuse400": 400, "refuse401": 401, "refuse403": 403, "refuse404": 404}
 _HTML_500 = "<!DOCTYPE html><html><title>Error 500 (Server Error)</title><h1>Server Error</h1></html>"
-_GARBAGE = (b"<!DOCTYPE html><title>Sign in</title>", b'{"data": {"pu', b'{"uptime": 86400}', b'[1, "two", null]')
+_GARBAGE = (b"<!DOCTYPE html><title>Sign in</title>", b'{"data": {"pu', b'{"uptime": 86400}', b"[1, 2, null]")
 _PIECE = b"x" * 65536
 
 
