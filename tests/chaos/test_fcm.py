@@ -62,11 +62,10 @@ def test_a_lost_answer_is_counted_and_ends_as_its_guarantee_says(scene):
 @pytest.mark.long
 @pytest.mark.fault("FCM accepts, then hangs or resets")
 def test_a_send_that_hangs_is_given_up_after_its_timeout_and_holds_nobody_up(scene):
-    worker = scene.worker(MAX_RETRY_ATTEMPTS="2").wait_until_ready()
-    before = scene.warmed(worker)
+    scene.worker(MAX_RETRY_ATTEMPTS="2", **PATIENT).wait_until_ready()
     scene.publish(ids("hang-once", 5), guarantee="at_most_once")
     scene.publish(ids("hang-least", 5))
-    eventually(lambda: scene.accepted() == 1 + 10, what="all in the air")
+    eventually(lambda: scene.accepted() == 10, what="all in the air")
     scene.publish(ids("other", 50))
     eventually(lambda: ended("other-%") == {("sent", ""): 50}, within=10, what="the others, meanwhile")
     scene.drained(within=100)
@@ -76,7 +75,6 @@ def test_a_send_that_hangs_is_given_up_after_its_timeout_and_holds_nobody_up(sce
     assert set(accepted(scene.sandbox, "hang-least-").values()) == {2}
     check_unknowns_are_written_down(scene, 5 + 10)
     scene.check()
-    scene.check_size(worker, before)
 
 
 @pytest.mark.fault("FCM quota")
@@ -89,7 +87,7 @@ def test_a_quota_is_waited_for_as_long_as_fcm_says_and_burns_nothing(scene):
         eventually(lambda p=prefix: len(scene.waits(f"{p}-%")) == 50, what="a refusal for each")
     assert all(25 <= seconds <= 28 for seconds, _ in scene.waits("told-%"))
     assert all(60 <= seconds <= 66 for seconds, _ in scene.waits("untold-%"))
-    wait(2.5)
+    wait(2)
     assert scene.sandbox.hits("fcm") == 50, "nobody asks again before the time"
     assert scene.burnt("%told-%") == 0
     assert scene.breakers()["fcm"] == "closed"
@@ -183,7 +181,7 @@ REFUSED = {
 def test_a_refusal_is_final_with_fcms_own_word_and_trouble_with_credentials_burns_nothing(scene):
     scene.worker(**PATIENT, USER_SERVICE_DEAD_TOKEN_PATH=DEAD_TOKENS).wait_until_ready()
     for state in REFUSED:
-        scene.publish([f"{state}-1"], ttl=8 if state == "quota" else 600)
+        scene.publish([f"{state}-1"], ttl=4 if state == "quota" else 600)
     for fault in ("refuse401", "refuse403", "refuse404"):
         eventually(lambda: counted("push_attempts", "stage").get("send", 0) >= 8, what="the refusals")
         scene.sandbox.control("fcm", fault)
