@@ -43,6 +43,6 @@ class Debts:
         except Refusal as refusal:
             return self._paid(row["id"], f"{refusal.http_status}: {refusal.reason}")
         except TryAgain as trouble:
-            wait = trouble.retry_after or self._backoff.wait(row["report_attempts"] + 1)
+            wait = self._backoff.wait(row["report_attempts"] + 1, trouble.retry_after)
             return self._paid(row["id"], trouble.reason, wait)
         return self._paid(row["id"])

@@ -51,6 +51,12 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 # From their index, and no further than anybody reads.
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
 
+# The same; what was refused longer ago has been seen or does not matter.
+REFUSED_REPORTS = """
+SELECT count(*) FROM (
+    SELECT 1 FROM notifications WHERE report_refused_at > now() - interval '1 day' LIMIT 10000) AS refused
+"""
+
 #: What a worker may say of an upstream, the worst last: its breaker's state, or that we may not.
 UPSTREAM_STATES = ("closed", "half-open", "open", "no credentials")
 
@@ -107,6 +113,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
     workers = await (await connection.execute(WORKERS)).fetchall()
     oldest = await _number(connection, OLDEST_DUE)
     dead = await _number(connection, OPEN_DEAD_LETTERS)
+    refused = await _number(connection, REFUSED_REPORTS)
     alive = [worker for worker in workers if worker[2] < settings.PUSH.delivery_lease]
     return {
         "workers": {
@@ -119,6 +126,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
         "upstreams": _upstreams(breakers for _, breakers, _ in alive),
         "oldest_due_seconds": round(oldest or 0.0, 1),
         "dead_letters": {"open": dead},
+        "reports": {"refused_last_day": refused},
     }
 
 

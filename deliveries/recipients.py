@@ -10,7 +10,15 @@ from deliveries.contract import PushRequest
 from deliveries.models import Status
 from deliveries.neighbours.devices import Device, devices_in
 from deliveries.neighbours.profiles import Profile, filled
-from deliveries.neighbours.spellings import ANSWER_BARE_TOKENS, ANSWER_DEVICES, ANSWER_TOKENS, PUSH_FLAGS, found
+from deliveries.neighbours.spellings import (
+    ANSWER_BARE_TOKENS,
+    ANSWER_DEVICES,
+    ANSWER_TOKENS,
+    PUSH_FLAGS,
+    USER,
+    found,
+    has_place,
+)
 from deliveries.neighbours.upstreams import Data, Refusal, Upstream
 from deliveries.outcomes import Ended, TryAgain
 
@@ -38,6 +46,8 @@ class Recipients:
             answers.append(answer)
         said = next((value for answer in answers for value in _registered(answer) if value not in NOTHING), None)
         devices = _devices(said)
+        if not devices and not any(map(_is_about_a_user, answers)):
+            raise _bad_answer("nothing about the user")
         if not devices:
             reason = f"User {request.user_id} has no device registered for push."
             raise Ended(Status.SKIPPED, "no_device", reason)
@@ -74,6 +84,11 @@ def _wants_pushes(answer: Data) -> bool:
     if not all(flag is True for flag in flags):
         raise _bad_answer("a push preference that is neither true nor false")
     return True
+
+
+def _is_about_a_user(answer: Data) -> bool:
+    """Whether it may be believed to say that there is no device: some other service's JSON must not end a push."""
+    return isinstance(answer, list) or has_place(answer, USER)
 
 
 def _registered(answer: Data) -> Iterator[Any]:

@@ -48,7 +48,8 @@ class Reporter:
         except Refusal as refusal:
             return Reported(work.id, work.fence, f"{refusal.http_status}: {refusal.reason}", refused=True)
         except TryAgain as trouble:
-            wait = trouble.retry_after or self._backoff.wait(work.report_attempts + 1)
+            # Slower and slower also while the breaker is open: what is owed must not keep the ledger from sending.
+            wait = self._backoff.wait(work.report_attempts + 1, trouble.retry_after)
             return Reported(work.id, work.fence, trouble.reason, wait=wait)
         return Reported(work.id, work.fence)
 

@@ -34,9 +34,10 @@ class Backoff:
         """Whether that many failed attempts were the last."""
         return bool(self.stop(_state(attempts)))
 
-    def wait(self, attempts: int) -> float:
-        """Seconds until the next attempt after that many failed ones."""
-        return self.pace(_state(attempts)) * (1 + self.jitter * random.random())  # noqa: S311 - jitter
+    def wait(self, attempts: int, asked: float | None = None) -> float:
+        """Seconds until the next attempt after that many failed ones; not fewer than the other side `asked` for."""
+        wait = self.pace(_state(attempts)) * (1 + self.jitter * random.random())  # noqa: S311 - jitter
+        return max(wait, asked or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,8 +21,8 @@ from typing import Any
 import orjson
 import requests
 from google.auth.exceptions import RefreshError, TransportError
-from google.auth.transport.requests import Request
 from google.oauth2.service_account import Credentials
+from urllib3.exceptions import HTTPError
 
 from providers.errors import CredentialTrouble, NotNow, ProviderError
 
@@ -35,6 +35,8 @@ NEW_KEY = "Firebase console > Project settings > Service accounts > Generate new
 TIMEOUTS = (3, 5)
 #: A token is renewed so many seconds before its end, at random, lest a fleet asks all at once.
 MARGIN = (240, 600)
+#: Of the token endpoint's answer, which has some 1 KB, no more is read.
+MAX_ANSWER_BYTES = 64 * 1024
 #: Seconds until the token endpoint is asked again: after trouble that passes, and other.
 SHORT_WAIT, LONG_WAIT = 10.0, 60.0
 
@@ -47,6 +49,8 @@ REFUSALS = {
 
 _OAUTH_WORD = re.compile("[a-z_]{3,64}")
 
+Stamp = tuple[int, int, int] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -57,11 +61,20 @@ class Grant:
     project_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenAnswer:
+    """What the token endpoint said, as google-auth reads it."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes = field(repr=False)
+
+
 class ServiceAccount:
     """The access token of one service-account file. For one event loop; owns one thread.
 
-    The file is read again for every new token, so a rotated key is picked up by itself. `trouble`
-    is what the last renewal met, None when it went well.
+    The file is read again for every new token, and in trouble as soon as it changes, so a rotated key
+    is picked up by itself. `trouble` is what the last renewal met, None when it went well.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -70,6 +83,7 @@ class ServiceAccount:
         self._path = path
         self._token = ""
         self._expires_at = self._renew_at = 0.0
+        self._read_as: Stamp = None
         self._renewal: asyncio.Task[None] | None = None
         self._executor = ThreadPoolExecutor(1, "oauth-token")
 
@@ -80,7 +94,7 @@ class ServiceAccount:
             if now >= self._renew_at:
                 self._renew()
             return self._token
-        if self.trouble is None or now >= self._renew_at:
+        if self.trouble is None or now >= self._renew_at or self._read_as != _stamp(self._path):
             await asyncio.shield(self._renew())
         if self.trouble is not None:
             raise self.trouble.with_traceback(None)
@@ -107,6 +121,7 @@ class ServiceAccount:
 
     async def _fetch(self) -> None:
         loop = asyncio.get_running_loop()
+        self._read_as = _stamp(self._path)  # before it is read: what is written meanwhile is news
         try:
             self._keep(await loop.run_in_executor(self._executor, fetch, self._path))
         except ProviderError as trouble:
@@ -133,7 +148,7 @@ def fetch(path: str | None, timeouts: tuple[float, float] = TIMEOUTS) -> Grant:
         with requests.Session() as session:
             session.trust_env = False  # no proxy and no .netrc of somebody else
             refresh: Callable[[Callable[..., Any]], None] = account.refresh
-            refresh(partial(Request(session), timeout=timeouts))
+            refresh(partial(_ask, session, timeout=timeouts))
     except TransportError as error:
         raise _later("oauth_unreachable", f"cannot be reached ({_root(error)})", info) from None
     except RefreshError as error:
@@ -144,6 +159,25 @@ def fetch(path: str | None, timeouts: tuple[float, float] = TIMEOUTS) -> Grant:
     if lifetime <= 0:
         raise _later("oauth_bad_answer", "gave a token that is already over", info)
     return Grant(str(account.token), lifetime, info.get("project_id"))
+
+
+def _ask(session: requests.Session, url: str, method: str, body: bytes, **more: Any) -> TokenAnswer:
+    """google-auth's way to ask. Its own reads an answer to the end, however far that is. Raises TransportError."""
+    try:
+        with session.request(method, url, data=body, stream=True, **more) as answer:
+            content = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True)
+            return TokenAnswer(answer.status_code, answer.headers, content)
+    except (requests.RequestException, HTTPError) as fault:
+        raise TransportError(fault) from fault  # type: ignore[no-untyped-call]
+
+
+def _stamp(path: str | None) -> Stamp:
+    """What tells one content of a file from the next, None where there is no file."""
+    try:
+        found = Path(path or "").stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _read(path: str | None) -> dict[str, Any]:

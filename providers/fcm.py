@@ -13,7 +13,7 @@ import orjson
 from providers.base import PushMessage, SendReceipt
 from providers.breaker import Breaker
 from providers.credentials import ServiceAccount
-from providers.errors import CredentialTrouble
+from providers.errors import CredentialTrouble, DeadToken
 from providers.fcm_exchange import Exchange
 from providers.fcm_message import encode
 from providers.fcm_verdict import verdict
@@ -59,10 +59,24 @@ class Fcm:
         self._project_id = project_id
         self._addressed: str | None = None
         self._url = ""
+        self._trouble: CredentialTrouble | None = None
 
     async def send(self, message: PushMessage) -> SendReceipt:
         """Returns a SendReceipt; raises ProviderError."""
         body = encode(message)
+        try:
+            receipt = await self._sent(body)
+        except CredentialTrouble as trouble:
+            self._trouble = trouble
+            raise
+        except DeadToken:  # a word about the token: FCM let us in
+            self._trouble = None
+            raise
+        self._trouble = None
+        return receipt
+
+    async def _sent(self, body: bytes) -> SendReceipt:
+        """Posts it, and once more where FCM refuses the access token: it may have been taken back."""
         token = await self._account.token()
         try:
             return await self._post(body, token)
@@ -73,8 +87,8 @@ class Fcm:
         return await self._post(body, await self._account.token())
 
     def health(self) -> dict[str, Any]:
-        """`ok`, the breaker, and what is wrong with the credentials."""
-        trouble = self._account.trouble
+        """`ok`, the breaker, and what is wrong with the credentials, as far as the last answers tell."""
+        trouble = self._account.trouble or self._trouble
         return {
             "ok": trouble is None and self.breaker.state == "closed",
             "breaker": self.breaker.snapshot(),

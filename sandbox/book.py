@@ -50,9 +50,9 @@ class Book:
         """The user service was told of a dead token."""
         self._write("dead_token", {"correlation_id": correlation_id, "body": body})
 
-    def refused(self, code: str) -> None:
-        """FCM refused a message with this error code of its own."""
-        self._write("refused", {"code": code})
+    def refused(self, code: str, whose: Entry | None = None) -> None:
+        """A message was refused by FCM, or a key by the token endpoint; `whose` has the message's token and tag."""
+        self._write("refused", {"code": code, **(whose or {})})
 
     def counted(self, what: str) -> None:
         """Something happened of which only the number matters."""
@@ -78,6 +78,7 @@ class Book:
             figures["accepted"] = [orjson.Fragment(line) for line in self._accepted]
             figures["reports"] = [orjson.Fragment(line) for line in self._reports]
             figures["dead_tokens"] = [orjson.Fragment(line) for line in self._dead_tokens]
+            figures["refused"] = [orjson.Fragment(line) for line in self._refused]
         return orjson.dumps(figures)
 
     def close(self) -> None:
@@ -100,6 +101,7 @@ class Book:
                 self._dead_tokens.append(line)
             case "refused":
                 self._refusals[entry["code"]] += 1
+                self._refused.append(line)
             case "counted":
                 self._counts[entry["what"]] += 1
 
@@ -127,6 +129,7 @@ class Book:
         self._untagged = 0
         self._counts: Counter[str] = Counter(lookups=0, renders=0, tokens=0, validated=0)
         self._refusals: Counter[str] = Counter()
+        self._refused: list[bytes] = []
 
     def _load(self) -> None:
         self._file.seek(0)

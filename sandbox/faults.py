@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from aiohttp import web
 
 from sandbox.answers import html_answer
 
-Endpoint = Callable[[web.Request], Awaitable[web.Response]]
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refuse = Callable[[int, int | None], web.Response]
 """Writes a refusal as the service itself would: (HTTP status, Retry-After in seconds or None)."""
+Note = Callable[[web.Request, str], Awaitable[None]]
+"""Writes down a request that a fault kept from the service: (request, the fault's name)."""
 
 NEIGHBOURS = ("users", "templates", "gateway")
 SERVICES = (*NEIGHBOURS, "fcm", "token")
@@ -24,14 +27,21 @@ FAULTS = {
     "none": "answers as usual",
     "down": "503 in the service's own words",
     "refuse400": "400 in the service's own words",
+    "refuse401": "401: whoever asks is not let in",
+    "refuse403": "403: whoever asks may not do this",
+    "refuse404": "404 in the service's own words: what is asked for is unknown",
     "html500": "500 with a page of HTML instead of JSON",
+    "garbage": "200 with what is no answer, by turns: a page, half a JSON object, JSON about something else, a list",
+    "huge": "200 with JSON whose body never ends, until the caller hangs up",
     "quota": "429 with Retry-After, in the service's own words",
     "slow": "answers as usual, after latency_ms",
     "reset": "the connection is reset, nothing was accepted",
     "reset-after-accept": "accepted and booked, then the connection is reset",
 }
-_STATUS = {"down": 503, "refuse400": 400, "quota": 429}
+_STATUS = {"down": 503, "quota": 429, "refuse400": 400, "refuse401": 401, "refuse403": 403, "refuse404": 404}
 _HTML_500 = "<!DOCTYPE html><html><title>Error 500 (Server Error)</title><h1>Server Error</h1></html>"
+_GARBAGE = (b"<!DOCTYPE html><title>Sign in</title>", b'{"data": {"pu', b'{"uptime": 86400}', b"[1, 2, null]")
+_PIECE = b"x" * 65536
 
 
 @dataclass(slots=True)
@@ -71,13 +81,15 @@ class Faults:
         self._retry_after = retry_after
         self._now = {service: Fault() for service in SERVICES}
 
-    def guard(self, service: str, endpoint: Endpoint, refuse: Refuse) -> Endpoint:
+    def guard(self, service: str, endpoint: Endpoint, refuse: Refuse, note: Note | None = None) -> Endpoint:
         """The endpoint with the service's scripted fault, when there is one, in front of it."""
 
-        async def guarded(request: web.Request) -> web.Response:
+        async def guarded(request: web.Request) -> web.StreamResponse:
             fault = self._now[service]
             if fault.kind == "none" or fault.is_over():
                 return await endpoint(request)
+            if note is not None and fault.kind in (*_STATUS, "html500"):
+                await note(request, fault.kind)
             return await _suffer(fault, request, endpoint, refuse)
 
         return guarded
@@ -117,7 +129,7 @@ class Faults:
         return None if given is None else int(given)
 
 
-async def _suffer(fault: Fault, request: web.Request, endpoint: Endpoint, refuse: Refuse) -> web.Response:
+async def _suffer(fault: Fault, request: web.Request, endpoint: Endpoint, refuse: Refuse) -> web.StreamResponse:
     fault.hits += 1
     if fault.times is not None:
         fault.times -= 1
@@ -125,16 +137,31 @@ async def _suffer(fault: Fault, request: web.Request, endpoint: Endpoint, refuse
     match fault.kind:
         case "slow":
             return await endpoint(request)
-        case "reset":
+        case "reset" | "reset-after-accept":
             await request.read()  # else the client may still be writing, and sees another error
-            return _reset(request)
-        case "reset-after-accept":
-            await endpoint(request)
+            if fault.kind == "reset-after-accept":
+                await endpoint(request)
             return _reset(request)
         case "html500":
             return html_answer(_HTML_500, 500)
+        case "garbage":
+            return web.Response(body=_GARBAGE[fault.hits % len(_GARBAGE)], content_type="application/json")
+        case "huge":
+            return await _flood(request)
         case kind:
             return refuse(_STATUS[kind], fault.retry_after)
+
+
+async def _flood(request: web.Request) -> web.StreamResponse:
+    """A JSON object that goes on for as long as somebody reads it."""
+    await request.read()
+    stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await stream.prepare(request)
+    with suppress(ConnectionError):
+        await stream.write(b'{"success": true, "data": {"text": "')
+        while True:
+            await stream.write(_PIECE)
+    return stream
 
 
 def _reset(request: web.Request) -> web.Response:

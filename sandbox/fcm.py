@@ -21,11 +21,13 @@ from sandbox.google_errors import (
     RefusedError,
     apns_auth,
     apns_gone,
+    credentials_expired,
     device_quota,
     invalid,
     malformed,
     mismatch,
     not_json,
+    permission_denied,
     project_quota,
     unavailable,
     unparsable,
@@ -63,7 +65,7 @@ class Fcm:
             message, dry_run = _understood(await request.read())
             kind, target, state = self._check_target(message)
         except RefusedError as refusal:
-            self._book.refused(refusal.code)
+            await self.note(request, refusal.code)
             return refusal.answer()
         if dry_run:
             self._book.counted("validated")
@@ -72,6 +74,10 @@ class Fcm:
         if state == "hang":
             await asyncio.sleep(self._options.hang)
         return json_answer({"name": name})
+
+    async def note(self, request: web.Request, code: str) -> None:
+        """Writes down a message that was refused: a sender's patience is judged by when it comes again."""
+        self._book.refused(code, _whose(await request.read()))
 
     async def not_found(self, _: web.Request) -> web.Response:
         """Any other address or method: Google's front end answers with a page, not with JSON."""
@@ -105,6 +111,9 @@ def refuse(status: int, retry_after: int | None) -> web.Response:
     """A scripted fault in FCM's own words."""
     words: dict[int, Callable[[], RefusedError]] = {
         400: lambda: invalid("message", "Scripted by /control."),
+        401: credentials_expired,
+        403: permission_denied,
+        404: wrong_project,
         429: lambda: project_quota(retry_after),
         503: unavailable,
     }
@@ -127,6 +136,15 @@ def _understood(body: bytes) -> tuple[Message, bool]:
     check_one_target(message)
     check_content(message)
     return message, request.get("validate_only", False)
+
+
+def _whose(body: bytes) -> Entry:
+    """The token and the tag of a message, nothing of one that cannot be understood."""
+    try:
+        message, _ = _understood(body)
+    except RefusedError:
+        return {}
+    return {"token": message.get("token"), "tag": _seen(message)["tag"]}
 
 
 def _seen(message: Message) -> Entry:

@@ -82,7 +82,14 @@ class FcmLegacy:
 
 def refuse(status: int, retry_after: int | None) -> web.Response:
     """A scripted fault in the words of the legacy API."""
-    words = {400: "INVALID_PARAMETERS: Scripted by /control.", 429: "Quota exceeded", 503: "Service Unavailable"}
+    words = {
+        400: "INVALID_PARAMETERS: Scripted by /control.",
+        401: "Unauthorized",
+        403: "Forbidden",
+        404: "Not Found",
+        429: "Quota exceeded",
+        503: "Service Unavailable",
+    }
     return _text(status, words[status], retry_after)
 
 

@@ -114,6 +114,12 @@ def scope_missing() -> RefusedError:
     return RefusedError(403, "PERMISSION_DENIED", text, error_info("ACCESS_TOKEN_SCOPE_INSUFFICIENT"))
 
 
+def permission_denied() -> RefusedError:
+    text = "Permission 'cloudmessaging.messages.create' denied on resource, or it may not exist."
+    info = error_info("IAM_PERMISSION_DENIED", permission="cloudmessaging.messages.create")
+    return RefusedError(403, "PERMISSION_DENIED", text, info)
+
+
 def wrong_project() -> RefusedError:
     return RefusedError(404, "NOT_FOUND", "Requested entity was not found.")
 

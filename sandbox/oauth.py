@@ -65,9 +65,9 @@ class ServiceAccount:
         self.public_key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
 
 
-def open_service_account(path: Path, token_uri: str) -> ServiceAccount:
-    """The account of a key file (mode 600), made when missing; `token_uri` is kept current."""
-    known = _read(path)
+def open_service_account(path: Path, token_uri: str, *, anew: bool = False) -> ServiceAccount:
+    """The account of a key file (mode 600), made when missing or `anew`; `token_uri` is kept current."""
+    known = None if anew else _read(path)
     content = {**(known or _new_key_file()), "token_uri": token_uri}
     if content != known:
         _write_private(path, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
@@ -115,6 +115,11 @@ class AccessTokens:
         if not sufficient:
             raise scope_missing()
 
+    def rotate(self, account: ServiceAccount) -> int:
+        """From now on only this account's key is good; the tokens that were got with the earlier one are taken back."""
+        self._account = account
+        return self.revoke_all()
+
     def revoke_all(self) -> int:
         revoked = len(self._issued)
         self._issued.clear()
@@ -159,7 +164,14 @@ class AccessTokens:
 
 def refuse(status: int, retry_after: int | None) -> web.Response:
     """A scripted fault in the token endpoint's own words."""
-    words = {503: "temporarily_unavailable", 400: "invalid_grant", 429: "rate_limit_exceeded"}
+    words = {
+        400: "invalid_grant",
+        401: "invalid_client",
+        403: "access_denied",
+        404: "not_found",
+        429: "rate_limit_exceeded",
+        503: "temporarily_unavailable",
+    }
     return DeniedError(words[status], "Scripted by /control.", status).answer(retry_after)
 
 

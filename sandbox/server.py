@@ -35,7 +35,8 @@ class World:
         token_uri = f"{base}/token"
         self.screen = Screen()
         self.book = Book(options.directory / "book.jsonl", self.screen.show)
-        account = oauth.open_service_account(options.directory / "service-account.json", token_uri)
+        self._key_file, self._token_uri = options.directory / "service-account.json", token_uri
+        account = oauth.open_service_account(self._key_file, token_uri)
         self.tokens = oauth.AccessTokens(account, token_uri, self.book)
         self.faults = Faults(options.slow, options.retry_after)
         self.fcm = fcm.Fcm(options, self.tokens, self.book)
@@ -51,7 +52,7 @@ class World:
     def _google(self) -> list[web.RouteDef]:
         guard, send = self.faults.guard, "/v1/projects/{project}/messages:send"
         return [
-            web.post(send, guard("fcm", self.fcm.send, fcm.refuse)),
+            web.post(send, guard("fcm", self.fcm.send, fcm.refuse, self.fcm.note)),
             web.post("/fcm/send", guard("fcm", self.fcm_legacy.send, fcm_legacy.refuse)),
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
@@ -73,6 +74,7 @@ class World:
             web.get("/control", self._faults),
             web.post("/control", self._script),
             web.post("/control/revoke-tokens", self._revoke),
+            web.post("/control/rotate-key", self._rotate),
             web.get("/phone", self.phone.page),
             web.get("/phone/events", self.phone.events, allow_head=False),
         ]
@@ -104,6 +106,10 @@ class World:
 
     async def _revoke(self, _: web.Request) -> web.Response:
         return json_answer({"revoked": self.tokens.revoke_all()})
+
+    async def _rotate(self, _: web.Request) -> web.Response:
+        account = oauth.open_service_account(self._key_file, self._token_uri, anew=True)
+        return json_answer({"key_id": account.key_id, "revoked": self.tokens.rotate(account)})
 
 
 async def serve(options: Options) -> None:

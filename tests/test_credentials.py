@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,54 @@ async def test_a_rotated_key_is_picked_up_with_the_next_token(tmp_path: Path) ->
         await account.token()
         await account.close()
     assert account.project_id == "other"
+
+
+@in_loop
+async def test_a_file_that_was_broken_is_read_as_soon_as_it_is_mended(tmp_path: Path) -> None:
+    google = Google()
+    async with peer(google) as there:
+        account = ServiceAccount(key_file(tmp_path, there.url, type=None))
+        for _ in range(3):
+            assert (await trouble_of(account)).code == "credentials_malformed"
+        key_file(tmp_path, there.url)
+        assert await account.token() == "access-1"
+        assert account.trouble is None
+        await account.close()
+
+
+@in_loop
+async def test_a_refused_key_is_asked_with_again_only_when_another_is_there(tmp_path: Path) -> None:
+    google = Google()
+    google.token_fault = always(400, {"error": "invalid_grant", "error_description": "account not found"})
+    async with peer(google) as there:
+        account = ServiceAccount(key_file(tmp_path, there.url))
+        for _ in range(3):
+            await trouble_of(account)
+        assert google.token_requests == 1
+        google.token_fault = None
+        key_file(tmp_path, there.url, client_email="new@demo.iam.gserviceaccount.com")
+        assert await account.token() == "access-1"
+        await account.close()
+
+
+@in_loop
+async def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
+    written = 0
+
+    async def flood(_: Seen, wire: Wire) -> None:
+        nonlocal written
+        with suppress(OSError):
+            await wire.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+            while True:
+                await wire.write(b"x" * 65536)
+                written += 65536
+
+    google = Google()
+    google.token_fault = flood
+    async with an_account(google, tmp_path) as account:
+        error = await trouble_of(account)
+    assert (type(error), error.code) == (NotNow, "oauth_bad_answer")
+    assert written < 50_000_000, "no more than what is under way when it is cut off"
 
 
 @pytest.mark.parametrize(

@@ -480,6 +480,16 @@ def test_notifications_that_wait_too_long_are_a_warning(world):
     assert "due for 30" in what
 
 
+def test_reports_that_the_gateway_refused_are_a_warning(world):
+    query(
+        "INSERT INTO notifications (notification_id, user_id, correlation_id, source, request, accept_token,"
+        " status, expires_at, report_refused_at) VALUES ('a', 'u', 'c', 'api', %s, 1, 'sent', now(), now())",
+        json.dumps(message("a")),
+    )
+    level, what, _ = world.trouble()
+    assert (level, "refused 1 reports" in what) == ("warning", True)
+
+
 def test_what_a_worker_says_of_an_upstream_is_passed_on(world):
     told = {"gateway": {"breaker": {"state": "open", "retry_after": 5.0}}}
     query("UPDATE workers SET breakers = %s", json.dumps(told))

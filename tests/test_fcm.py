@@ -523,6 +523,19 @@ async def test_apple_s_refusal_is_not_about_our_token(tmp_path: Path) -> None:
     assert google.token_requests == 1
 
 
+@pytest.mark.parametrize("http", [401, 403, 404])
+@in_loop
+async def test_health_says_that_fcm_does_not_let_us_in_until_it_does(tmp_path: Path, http: int) -> None:
+    google = Google(always(http, error(http, "PERMISSION_DENIED")))
+    async with a_provider(google, tmp_path) as (provider, _):
+        assert type(await failure(provider)) is CredentialTrouble
+        assert provider.health()["ok"] is False
+        assert provider.health()["credentials"] != "ok"
+        google.sends = always(404, error(404, "NOT_FOUND", fcm_error("UNREGISTERED")))
+        await failure(provider)
+        assert provider.health()["credentials"] == "ok", "who hears of a token was let in"
+
+
 @in_loop
 async def test_without_credentials_nothing_is_sent_and_health_says_why(tmp_path: Path) -> None:
     async with a_provider(Google(), tmp_path, credentials_file=None) as (provider, there):

@@ -105,11 +105,20 @@ def test_all_is_well(client, consumed):
         },
         "oldest_due_seconds": 0.0,
         "dead_letters": {"open": 0},
+        "reports": {"refused_last_day": 0},
     }
 
 
+def test_what_the_gateway_refused_to_hear_is_counted_for_a_day(client, engine, sandbox):
+    sandbox.control("gateway", "refuse400")
+    engine().accept(*(message(f"n{number}") for number in range(3)))
+    eventually(lambda: client.get(HEALTH).json()["reports"] == {"refused_last_day": 3})
+    query("UPDATE notifications SET report_refused_at = now() - interval '25 hours' WHERE notification_id = 'n1'")
+    assert client.get(HEALTH).json()["reports"] == {"refused_last_day": 2}
+
+
 def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, django_assert_num_queries):
-    """Counted, for no clock can be trusted on a busy machine: one connection each, three questions and four."""
+    """Counted, for no clock can be trusted on a busy machine: one connection each, four questions and four."""
     work(fcm="closed")
     counted: Counter[str] = Counter()
 
@@ -133,7 +142,7 @@ def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, djang
         assert client.get(HEALTH).json()["status"] == "ok"
     assert counted == {
         "AsyncConnection.connect": 1,
-        "AsyncConnection.execute": 1 + 3,  # the first sets how long the others may take
+        "AsyncConnection.execute": 1 + 4,  # the first sets how long the others may take
         "BlockingConnection.__init__": 1,
         "BlockingConnection.channel": 4,
     }

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -352,8 +353,19 @@ CALLS = {
 }
 
 
+REFUSALS = [
+    ("down", 503),
+    ("refuse400", 400),
+    ("refuse401", 401),
+    ("refuse403", 403),
+    ("refuse404", 404),
+    ("html500", 500),
+    ("quota", 429),
+]
+
+
 @pytest.mark.parametrize("service", CALLS)
-@pytest.mark.parametrize(("fault", "status"), [("down", 503), ("refuse400", 400), ("html500", 500), ("quota", 429)])
+@pytest.mark.parametrize(("fault", "status"), REFUSALS)
 def test_a_scripted_refusal_is_the_services_own(sandbox: Sandbox, service: str, fault: str, status: int) -> None:
     assert sandbox.bearer
     sandbox.clear()
@@ -368,6 +380,40 @@ def test_a_scripted_refusal_is_the_services_own(sandbox: Sandbox, service: str, 
     figures = sandbox.book()
     assert (figures["accepted_count"], figures["report_count"]) == (0, 0)
     assert CALLS[service](sandbox).status_code in (200, 201)
+
+
+@pytest.mark.parametrize("service", CALLS)
+def test_garbage_is_never_an_answer_and_never_the_same_twice(sandbox: Sandbox, service: str) -> None:
+    assert sandbox.bearer
+    sandbox.clear()
+    sandbox.script(service, "garbage")
+    answers = [CALLS[service](sandbox) for _ in range(4)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.text for answer in answers}) == 4
+    figures = sandbox.book()
+    assert (figures["accepted_count"], figures["report_count"]) == (0, 0)
+
+
+def test_a_huge_answer_goes_on_for_as_long_as_it_is_read(sandbox: Sandbox) -> None:
+    sandbox.script("users", "huge")
+    with requests.get(f"{sandbox.url}/api/v1/users/anna", stream=True, timeout=10) as answer:
+        assert answer.status_code == 200
+        assert len(answer.raw.read(5_000_000)) == 5_000_000
+    sandbox.script("users", "none")
+    assert call_users(sandbox).status_code == 200
+
+
+def test_what_fcm_refuses_is_in_the_book_with_its_time_and_whose_it_was(sandbox: Sandbox) -> None:
+    assert sandbox.bearer
+    sandbox.clear()
+    sandbox.send({"token": "dead-1", "android": {"notification": {"tag": "n1"}}})
+    sandbox.script("fcm", "quota", times=1)
+    call_fcm(sandbox)
+    sandbox.send({"token": "ok-1", "colour": "red"})
+    refused = sandbox.get("/book").json()["refused"]
+    whose = [(entry["code"], entry.get("token"), entry.get("tag")) for entry in refused]
+    assert whose == [("UNREGISTERED", "dead-1", "n1"), ("quota", "ok-1", "t"), ("INVALID_ARGUMENT", None, None)]
+    assert all(datetime.fromisoformat(entry["at"]).tzinfo for entry in refused)
 
 
 def test_a_project_quota_of_google_has_no_fcm_error(sandbox: Sandbox) -> None:
@@ -629,7 +675,7 @@ def test_the_first_page_documents_every_prefix_fault_and_address(sandbox: Sandbo
     words = "optout- nodevice- unknown- multi- dead- baduser- slowuser- malformed- mismatch- quota- "
     words += "unavailable- hang- badtemplate- reset-after-accept refuse400 html500 revoke-tokens "
     words += "/token messages:send /api/v1/users/ /api/v1/templates/render /api/v1/push/status/ "
-    words += "/book /phone /control /health welcome otp order_shipped"
+    words += "/book /phone /control garbage huge refuse403 rotate-key /health welcome otp order_shipped"
     assert [word for word in words.split() if word not in page] == []
 
 

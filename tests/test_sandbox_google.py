@@ -149,6 +149,15 @@ def test_revoked_tokens_are_refused(sandbox: Sandbox) -> None:
     assert sandbox.send({"token": "ok-1"}).status_code == 200
 
 
+def test_after_a_rotation_only_the_new_key_is_good(sandbox: Sandbox) -> None:
+    bearer, old = sandbox.fetch_token(), assertion(sandbox)
+    assert sandbox.post("/control/rotate-key").json()["revoked"] >= 1
+    assert sandbox.send({"token": "ok-1"}, bearer).status_code == 401
+    assert ask_for_token(sandbox, old).json()["error"] == "invalid_grant"
+    sandbox._bearer = None
+    assert sandbox.send({"token": "ok-1"}).status_code == 200
+
+
 def test_another_project_is_not_found_and_no_verdict_on_the_token(sandbox: Sandbox) -> None:
     answer = sandbox.post("/v1/projects/other/messages:send", {"message": {"token": "ok-1"}})
     assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")

@@ -60,6 +60,7 @@ class SandboxProcess:
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().split()[-1]
+        self.key_file = directory / "service-account.json"
 
     def stop(self) -> None:
         self._process.terminate()
@@ -71,6 +72,18 @@ class SandboxProcess:
 
     def control(self, service: str, fault: str, **how: Any) -> None:
         self._post("/control", {"service": service, "fault": fault, **how})
+
+    def hits(self, service: str) -> int:
+        """How many calls the fault of a service has met."""
+        with urllib.request.urlopen(f"{self.url}/control") as answer:
+            return int(json.load(answer)[service]["hits"])
+
+    def rotate_key(self) -> None:
+        """A new key in the file; the old one and the tokens that were got with it are good no more."""
+        self._post("/control/rotate-key", {})
+
+    def revoke_tokens(self) -> None:
+        self._post("/control/revoke-tokens", {})
 
     def reset(self) -> None:
         self._post("/book/clear", {})
@@ -95,7 +108,7 @@ class SandboxProcess:
             "TEMPLATE_SERVICE_URL": self.url,
             "API_GATEWAY_URL": self.url,
             "FCM_ENDPOINT": self.url,
-            "GOOGLE_APPLICATION_CREDENTIALS": str(self.directory / "service-account.json"),
+            "GOOGLE_APPLICATION_CREDENTIALS": str(self.key_file),
         }
 
 

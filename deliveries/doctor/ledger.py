@@ -118,6 +118,11 @@ def _workers(told: dict[str, Any]) -> Iterator[Finding]:
         )
     if dead := told["dead_letters"]["open"]:
         yield ok("dead letters", f"{dead} are open: see them in the console.")
+    if refused := told["reports"]["refused_last_day"]:
+        what = f"The gateway refused {refused} reports for good within a day: it never heard how those ended."
+        yield warning(
+            "reports", what, "See in the console what it said to one; check API_GATEWAY_URL and UPSTREAM_PROFILE."
+        )
 
 
 def _upstreams(told: dict[str, Any]) -> Iterator[Finding]:

@@ -69,6 +69,10 @@ PUSH_FLAGS = _places(
     )
 )
 
+#: One of these is in every answer about a user; one without any is about something else.
+USER = _places(_within(". user", "id user_id email devices") + " user preferences preference")
+USER += PUSH_FLAGS + ANSWER_TOKENS + ANSWER_BARE_TOKENS
+
 #: The text of a rendered template; `NAMES` are read where an answer has no place for a title, `HTML_BODIES` where none
 #: of `BODIES` has a text.
 TITLES = _places("title subject content.title")

@@ -15,7 +15,14 @@ Endpoint = Callable[[web.Request], Awaitable[web.Response]]
 Say = Callable[[int, str, Mapping[str, str] | None], web.Response]
 """Writes a refusal as one service would: (HTTP status, what is wrong, headers)."""
 
-_WORDS = {400: "bad request", 401: "unauthorized", 429: "too many requests", 503: "service unavailable"}
+_WORDS = {
+    400: "bad request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not found",
+    429: "too many requests",
+    503: "service unavailable",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,14 @@ REPORT_KEYS = ("notification_id", "status", "timestamp", "error")
 
 #: As Jinja escapes.
 _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&#39;", '"': "&#34;"})
-_PHRASES = {400: "Bad Request", 401: "Unauthorized", 429: "Too Many Requests", 503: "Service Unavailable"}
+_PHRASES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
 
 
 def _django(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

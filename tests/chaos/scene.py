@@ -15,9 +15,12 @@ from typing import Any
 import psycopg
 import requests
 from django.db import Error, connection
+from pika.exceptions import ChannelClosedByBroker
 
 from deliveries.api import keys
 from deliveries.broker import Topology
+from deliveries.health import read_ledger
+from deliveries.ledger.asking import ask
 from deliveries.models import ApiKey
 from tests.chaos import invariants
 from tests.chaos.proxy import Proxy
@@ -85,7 +88,8 @@ class Scene:
         self._answers_lost = True
 
     def publish(self, ids: Iterable[str], **more: Any) -> None:
-        """Publishes a push request for each id, confirmed, straight to RabbitMQ."""
+        """Publishes a push request for each id, confirmed, straight to RabbitMQ, once a worker has made the queue."""
+        eventually(self._has_queue, what="push.queue")
         producer = Producer(self.rabbit.url)
         try:
             for id in ids:
@@ -167,6 +171,37 @@ class Scene:
         rows = query("SELECT concat_ws('/', status, nullif(error_code, '')), count(*) FROM notifications GROUP BY 1")
         return dict(rows)
 
+    def hurry(self, like: str = "%") -> None:
+        """Moves the clock of these rows instead of waiting: all that waits for its next attempt is due now."""
+        query(
+            "UPDATE push_deliveries SET next_attempt_at = now() WHERE next_attempt_at > now()"
+            " AND notification_id LIKE %s",
+            like,
+        )
+        query(
+            "UPDATE notifications SET next_attempt_at = now() WHERE next_attempt_at > now() AND worker_id IS NULL"
+            " AND notification_id LIKE %s",
+            like,
+        )
+
+    def waits(self, like: str = "%") -> list[tuple[float, int]]:
+        """The seconds that each failed attempt of these asked to wait, and its number within its notification."""
+        return query(
+            "SELECT retry_after, row_number() OVER (PARTITION BY notification_id ORDER BY id)"
+            " FROM push_attempts WHERE notification_id LIKE %s ORDER BY id",
+            like,
+        )
+
+    def burnt(self, like: str = "%") -> int:
+        """How many attempts of these are counted against their limit."""
+        [[deliveries]] = query("SELECT sum(attempts) FROM push_deliveries WHERE notification_id LIKE %s", like)
+        [[lookups]] = query("SELECT sum(attempts) FROM notifications WHERE notification_id LIKE %s", like)
+        return int(deliveries or 0) + int(lookups or 0)
+
+    def breakers(self) -> dict[str, str]:
+        """What the workers' heartbeats say of each upstream, the worst of all of them."""
+        return {name: upstream["state"] for name, upstream in ask(read_ledger, 10.0)["upstreams"].items()}
+
     def unknowns(self) -> int:
         """How many sends the ledger counts whose outcome nobody knows."""
         [[count]] = query("SELECT coalesce(sum(unknown_count), 0) FROM push_deliveries")
@@ -175,6 +210,12 @@ class Scene:
     def repeats(self) -> int:
         """How many pushes FCM accepted a second time."""
         return int(self.sandbox.book(full=False)["repeats"])
+
+    def warmed(self, worker: WorkerProcess) -> tuple[int, int, int]:
+        """Its size once it has everything that it ever opens: after the first notification (for I6)."""
+        self.publish([f"warm-{len(self.workers)}"])
+        self.drained()
+        return self.size(worker)
 
     def size(self, worker: WorkerProcess) -> tuple[int, int, int]:
         """Threads of a worker process, and connections of all processes to PostgreSQL and to RabbitMQ (for I6)."""
@@ -209,6 +250,11 @@ class Scene:
             return requests.get(f"{self._api[0]}/api/v1/health/live", timeout=5).ok
         return False
 
+    def _has_queue(self) -> bool:
+        with suppress(ChannelClosedByBroker):
+            return self._depth() >= 0
+        return False
+
     def _depth(self) -> int:
         producer = Producer(self.rabbit.url)
         try:
@@ -220,6 +266,12 @@ class Scene:
 def threads_of(worker: WorkerProcess) -> int:
     """How many threads the worker process has, not its master."""
     return max((_threads(pid) for pid in worker.children()), default=0)
+
+
+def memory_of(worker: WorkerProcess) -> int:
+    """Megabytes that the worker's processes hold in memory."""
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in worker.children()]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
 
 
 def _threads(pid: int) -> int:

@@ -1,0 +1,72 @@
+"""The key of the service account changes hands while pushes are sent."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.chaos.scene import Scene, wait
+from tests.world import counted, eventually
+
+BATCH = 40  # notifications, five times a second: some are always in the air
+ENOUGH = 100  # notifications that show that sending goes on
+
+
+@contextmanager
+def steady_stream(scene: Scene) -> Iterator[None]:
+    """Publishes in the background, in small batches, for as long as the block lasts."""
+    over = threading.Event()
+
+    def publish() -> None:
+        number = 0
+        while not over.wait(0.2):
+            scene.publish(f"n{number + more}" for more in range(BATCH))
+            number += BATCH
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def tokens(scene: Scene) -> int:
+    """How many access tokens have been given out."""
+    return int(scene.sandbox.book(full=False)["counts"]["tokens"])
+
+
+def goes_on(scene: Scene) -> None:
+    """Waits until a good number more has been sent."""
+    already = scene.accepted()
+    eventually(lambda: scene.accepted() > already + ENOUGH, what="sending that goes on")
+
+
+@pytest.mark.fault("credentials rotated")
+def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
+    workers = [scene.worker(), scene.worker()]
+    for worker in workers:
+        worker.wait_until_ready()
+    key_file = scene.sandbox.key_file
+    with steady_stream(scene):
+        goes_on(scene)
+        before = tokens(scene)
+        scene.sandbox.rotate_key()
+        goes_on(scene)
+        assert tokens(scene) == before + len(workers), "one new token for each process"
+        assert counted("push_attempts", "outcome") == {}, "nobody had to wait"
+        whole = key_file.read_bytes()
+        key_file.write_bytes(whole[: len(whole) // 2])
+        scene.sandbox.revoke_tokens()
+        eventually(lambda: counted("push_attempts", "error_code").get("credentials_malformed", 0) > BATCH, what="waits")
+        wait(1)
+        before = tokens(scene)
+        scene.sandbox.rotate_key()
+        goes_on(scene)
+        assert tokens(scene) == before + len(workers), "as soon as the file is whole"
+    scene.hurry()
+    scene.drained()
+    assert scene.statuses() == {"sent": len(scene.confirmed)}
+    assert set(counted("push_attempts", "outcome")) == {"waiting"}
+    assert set(counted("push_deliveries", "attempts")) == {1}, "only the one that succeeded, of each"
+    scene.check()
