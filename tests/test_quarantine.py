@@ -53,7 +53,7 @@ class Gate:
 def test_innocent_suspects_pass_in_groups_within_seconds_and_are_suspects_no_more(engine, sandbox, monkeypatch):
     running = engine()
     gate = Gate(running, monkeypatch)
-    sandbox.control("users", "none", latency_ms=50)
+    sandbox.control("users", "slow", latency_ms=50)
     suspects(*(f"n{number}" for number in range(100)))
     eventually(all_ended, what="a hundred, five groups")
     assert counted("notifications", "status", "crashes") == {("sent", 0): 100}
