@@ -285,11 +285,12 @@ class ModelWorker:
         self.id = UUID(int=number)
         self.reachable = True
         self.unanswered: list[Unit] = []
-        self._errands: dict[str, asyncio.Task[None]] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+        self._ticking: asyncio.Task[None] | None = None
         hand = Hand(self.id, LEASE)
         self.heart = Heart(world, hand)
         self.writer = Writer(lambda: world.connection, hand)
-        self.places = Places(100)
+        self.places = Places(1000)  # more than a dispatcher takes while it claims: nothing here may wait
         self.flights = Flights(self.places)
         retries = RetryPolicy.of(attempts=3, min_wait=2.0, max_wait=10.0)
         self.pipeline = Pipeline(
@@ -322,14 +323,15 @@ class ModelWorker:
 
     def receive(self, accepts: list[Accept]) -> None:
         """A batch of messages, as the engine accepts it."""
-        self._run(f"batch {accepts[0].token}", self._accept(accepts))
+        self._run(self._accept(accepts))
 
     def tick(self) -> None:
-        if "tick" not in self._errands:
-            self._run("tick", self.dispatcher.tick())
+        """The dispatcher's next round, if it is not busy with the last one."""
+        if self._ticking is None or self._ticking.done():
+            self._ticking = self._run(self.dispatcher.tick())
 
     def wake_up(self, ids: list[str]) -> None:
-        self._run(f"wake-up for {ids}", self.dispatcher.claim(ids))
+        self._run(self.dispatcher.claim(ids))
 
     def commit(self, units: int) -> None:
         """One transaction of the writer, with the first units that wait; its answer is on the way."""
@@ -366,20 +368,21 @@ class ModelWorker:
         self.unanswered = []
 
     def leave(self, *, arrived: bool) -> None:
-        """As the engine drains: coroutines end, what waits is committed, and the rest is handed back."""
+        """As the engine drains: coroutines end, what waits is committed, and the rest is handed back, if that can be."""
+        if not self.reachable:
+            return self.die(arrived=arrived)
         self.places.close()
         self._end(arrived)
         self.writer._submit([Unit([ReleaseWorker()], Waiter(1))])
         if self.unanswered:
-            self.commit_again()
             self.hear()
         self.reachable = True
-        self.do_all()
+        return self.do_all()
 
     def _end(self, arrived: bool) -> None:
         self.reachable = False
         self.world.workers.remove(self)
-        for task in self._errands.values():
+        for task in self._errands:
             task.cancel()
         ending = self.world.loop.create_task(self.flights.cancel())
         self.world.loop.settle()
@@ -411,15 +414,17 @@ class ModelWorker:
         self.world.watch.carried(self.id, work)
         await self.pipeline.carry(work)
 
-    def _run(self, name: str, errand: Coroutine[Any, Any, None]) -> None:
-        self._errands[name] = task = self.world.loop.create_task(errand)
-        task.add_done_callback(lambda task: self._done(name, task))
+    def _run(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.world.loop.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._done)
         self.world.loop.settle()
+        return task
 
-    def _done(self, name: str, task: asyncio.Task[None]) -> None:
-        del self._errands[name]
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._errands.remove(task)
         if not task.cancelled() and task.exception() is not None:
-            self.world.watch.troubles.append(f"{self} failed at its {name}: {task.exception()!r}")
+            self.world.watch.troubles.append(f"{self} failed at an errand: {task.exception()!r}")
 
 
 class _Users:
@@ -428,10 +433,10 @@ class _Users:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> Any:
+    async def call(self, *request: Any) -> Any:
         if self._world.users_are_down:
             raise TryAgain("user_service_error", "It answered 500.")
-        return {"devices": [{"token": token} for token in self._world.users[path.rpartition("/")[2]]]}
+        return {"devices": [{"token": token} for token in self._world.users[request[1].rpartition("/")[2]]]}
 
 
 class _Gateway:
@@ -440,8 +445,8 @@ class _Gateway:
     def __init__(self, worker: ModelWorker) -> None:
         self._worker = worker
 
-    async def call(self, method: str, path: str, correlation_id: str, document: Any = None) -> Any:
-        return await self._worker.world.reports.ask(self._worker, document["status"])
+    async def call(self, *request: Any) -> Any:
+        return await self._worker.world.reports.ask(self._worker, request[-1]["status"])
 
 
 class _Provider:
