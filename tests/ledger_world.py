@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -32,11 +33,13 @@ from deliveries.neighbours.upstreams import Refusal
 from deliveries.outcomes import TryAgain
 from deliveries.pipeline import Pipeline
 from deliveries.places import Places
+from deliveries.quarantine import Quarantine
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
+from deliveries.starting import Starter
 from deliveries.work import Work
 from providers.base import PushMessage, SendReceipt
 from providers.errors import DeadToken, Rejected, ServerTrouble, Throttled, UnknownOutcome
@@ -84,6 +87,9 @@ class OneClock(Clock):
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         super().__init__()
         self.connection = connection
+
+    def today(self) -> datetime:
+        return datetime.fromtimestamp(self.now, UTC)
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
@@ -286,30 +292,27 @@ class ModelWorker:
         self.reachable = True
         self.unanswered: list[Unit] = []
         self._errands: set[asyncio.Task[None]] = set()
-        self._ticking: asyncio.Task[None] | None = None
+        self._rounds: dict[Callable[[], Coroutine[Any, Any, None]], asyncio.Task[None]] = {}
         hand = Hand(self.id, LEASE)
         self.heart = Heart(world, hand)
         self.writer = Writer(lambda: world.connection, hand)
         self.places = Places(1000)  # more than a dispatcher takes while it claims: nothing here may wait
         self.flights = Flights(self.places)
+        now = world.clock.today
         retries = RetryPolicy.of(attempts=3, min_wait=2.0, max_wait=10.0)
         self.pipeline = Pipeline(
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]
             Renderer(_Users(world), SPEC),  # type: ignore[arg-type]
-            Sender(_Provider(self), retries, self.heart.alive, tells=False),
-            Reporter(_Gateway(self), PROFILE, retries.report),  # type: ignore[arg-type]
+            Sender(_Provider(self), retries, self.heart.alive, now, tells=False),
+            Reporter(_Gateway(self), PROFILE, retries.report, now),  # type: ignore[arg-type]
             retries,
             self.heart.alive,
+            now,
         )
-        self.dispatcher = Dispatcher(
-            self.writer,
-            self.places,
-            self.heart,  # type: ignore[arg-type]
-            self._begin,
-            self.flights.held,
-            LEASE,
-        )
+        starter = Starter(self.writer, self.places, self._begin)
+        self.dispatcher = Dispatcher(self.writer, starter, self.heart, self.flights.held, LEASE)  # type: ignore[arg-type]
+        self.quarantine = Quarantine(starter, self.heart)  # type: ignore[arg-type]
         world.connection.execute(FORGET)
         self.heart.beat()
 
@@ -326,9 +329,10 @@ class ModelWorker:
         self._run(self._accept(accepts))
 
     def tick(self) -> None:
-        """The dispatcher's next round, if it is not busy with the last one."""
-        if self._ticking is None or self._ticking.done():
-            self._ticking = self._run(self.dispatcher.tick())
+        """The next round of dispatcher and quarantine, of each if it is not busy with the last one."""
+        for go_round in (self.dispatcher.tick, self.quarantine.tick):
+            if go_round not in self._rounds or self._rounds[go_round].done():
+                self._rounds[go_round] = self._run(go_round())
 
     def wake_up(self, ids: list[str]) -> None:
         self._run(self.dispatcher.claim(ids))
@@ -368,7 +372,7 @@ class ModelWorker:
         self.unanswered = []
 
     def leave(self, *, arrived: bool) -> None:
-        """As the engine drains: coroutines end, what waits is committed, and the rest is handed back, if that can be."""
+        """As the engine drains: coroutines end, what waits is committed, the rest is handed back, if that can be."""
         if not self.reachable:
             return self.die(arrived=arrived)
         self.places.close()
@@ -406,8 +410,8 @@ class ModelWorker:
         ]
         self.flights.queue(works, self._begin)
 
-    def _begin(self, works: list[Work]) -> None:
-        self.flights.begin(works, self._carry)
+    def _begin(self, works: list[Work]) -> list[asyncio.Task[None]]:
+        return self.flights.begin(works, self._carry)
 
     async def _carry(self, work: Work) -> None:
         CARRIED.set(work)
