@@ -108,7 +108,8 @@ class Proxy:
         try:
             forth = asyncio.create_task(self._pass_on(near_reader, far))
             back = asyncio.create_task(self._pass_back(far_reader, near))
-            await asyncio.wait((forth, back), return_when=asyncio.FIRST_COMPLETED)
+            with suppress(asyncio.CancelledError):  # asyncio's own streams would call it an error
+                await asyncio.wait((forth, back), return_when=asyncio.FIRST_COMPLETED)
             for task in (forth, back):
                 task.cancel()
             await asyncio.gather(forth, back, return_exceptions=True)
