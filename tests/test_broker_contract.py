@@ -24,6 +24,7 @@ from dramatiq.middleware import Middleware
 from dramatiq.worker import ConsumerThread, WorkerThread
 from pika import BasicProperties, BlockingConnection, SelectConnection, URLParameters, exceptions, frame, spec
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.select_connection import IOLoop
 from pika.connection import Connection
 
 
@@ -166,6 +167,15 @@ def test_only_callbacks_cross_threads_and_they_run_where_events_are_processed():
     assert parameters(BlockingConnection.call_later) == ["self", "delay", "callback"]
     assert parameters(BlockingConnection.process_data_events) == ["self", "time_limit"]
     assert "ConnectionWrongStateError" in getsource(BlockingConnection.add_callback_threadsafe)
+
+
+def test_the_inner_connection_has_a_clock_that_runs_while_pika_waits():
+    wait = getsource(BlockingConnection._flush_output)
+    assert "self._impl.ioloop.poll()" in wait
+    assert "self._impl.ioloop.process_timeouts()" in wait
+    assert parameters(IOLoop.call_later) == ["self", "delay", "callback"]
+    assert parameters(IOLoop.remove_timeout) == ["self", "timeout_handle"]
+    assert parameters(Connection._terminate_stream) == ["self", "error"]
 
 
 def test_a_refusal_closes_its_channel_and_says_why():

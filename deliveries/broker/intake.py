@@ -22,7 +22,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.connection import Parameters
 from pika.exceptions import AMQPError, ConnectionWrongStateError
 
-from deliveries.broker.connection import LenientConnection
+from deliveries.broker.connection import AWAY, LenientConnection, hang_up
 from deliveries.broker.envelopes import Arrival, Batch, Envelope
 
 MAX_BATCH_MESSAGES = 100
@@ -70,7 +70,7 @@ class Intake(Consumer):
         try:
             self.connection = BlockingConnection(parameters, _impl_class=LenientConnection)
             self.channel = self._open_channel(prepare, prefetch)
-        except (AMQPError, OSError) as error:
+        except AWAY as error:
             raise _closed(error) from None
         self.arrivals = self.channel.consume(queue_name, inactivity_timeout=timeout / 1000)
 
@@ -181,7 +181,7 @@ class Intake(Consumer):
         """
         try:
             self._settle()
-            self.connection.close()
+            hang_up(self.connection)
         except Exception as error:  # noqa: BLE001
             logger.debug("the connection to RabbitMQ was already gone: %r", error)
 

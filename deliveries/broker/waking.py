@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from threading import Lock
 from time import monotonic
 
@@ -11,6 +10,8 @@ from pika import BlockingConnection
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.connection import Parameters
 from pika.exceptions import AMQPError
+
+from deliveries.broker.connection import hang_up
 
 IDS_PER_MESSAGE = 500
 SILENCE = 5.0  # seconds without another attempt after one that failed
@@ -71,6 +72,5 @@ class Waker:
 
     def _hang_up(self) -> None:
         channel, self._channel = self._channel, None
-        with suppress(Exception):  # it hung up first
-            if channel is not None:
-                channel.connection.close()
+        if channel is not None:
+            hang_up(channel.connection)
