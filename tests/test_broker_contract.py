@@ -25,6 +25,7 @@ from dramatiq.worker import ConsumerThread, WorkerThread
 from pika import BasicProperties, BlockingConnection, SelectConnection, URLParameters, exceptions, frame, spec
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils import io_services_utils
 from pika.connection import Connection
 
 
@@ -176,6 +177,10 @@ def test_the_inner_connection_has_a_clock_that_runs_while_pika_waits():
     assert parameters(IOLoop.call_later) == ["self", "delay", "callback"]
     assert parameters(IOLoop.remove_timeout) == ["self", "timeout_handle"]
     assert parameters(Connection._terminate_stream) == ["self", "error"]
+
+
+def test_a_connection_that_is_reset_while_it_is_made_is_a_value_error():
+    assert "Expected connected socket, but getpeername() failed" in getsource(io_services_utils)
 
 
 def test_a_refusal_closes_its_channel_and_says_why():

@@ -25,8 +25,9 @@ DEFAULTS = {
 }
 GOODBYE = 1.0  # seconds
 
-#: All that pika raises where RabbitMQ is away: it has no base of its own.
-AWAY = (AMQPError, AMQPConnectorException, OSError)
+#: All that pika raises where RabbitMQ is away, which has no base of its own; ValueError where a connection is reset at
+#: the moment at which it is made.
+AWAY = (AMQPError, AMQPConnectorException, OSError, ValueError)
 
 logger = logging.getLogger(__name__)
 

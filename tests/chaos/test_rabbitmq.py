@@ -65,12 +65,11 @@ def test_without_rabbitmq_the_api_accepts_and_the_workers_send_and_both_come_bac
     before, process = scene.size(worker), worker.children()
     with traffic(scene.rabbit.url, scene.confirmed, "n"):
         eventually(lambda: len(scene.confirmed) > 10, what="some traffic")
-        getattr(scene.rabbit, end)()
-        posted(scene, "away")
-        assert scene.post("given-up", user="baduser-1") == 202
-        eventually(lambda: scene.statuses().get("failed/exhausted"), what="a dead letter")
-        eventually(lambda: "could not be copied" in worker.words(), what="a copy that is owed")
-        scene.rabbit.start()
+        with away(scene.rabbit, end):
+            posted(scene, "away")
+            assert scene.post("given-up", user="baduser-1") == 202
+            eventually(lambda: scene.statuses().get("failed/exhausted"), what="a dead letter")
+            eventually(lambda: "could not be copied" in worker.words(), what="a copy that is owed")
         published(scene, "after")
     copies_paid(scene)
     assert scene.depth("failed.queue") == 1
@@ -78,6 +77,15 @@ def test_without_rabbitmq_the_api_accepts_and_the_workers_send_and_both_come_bac
     assert worker.children() == process, "it was not started anew"
     scene.check_size(worker, with_copies(before))
     scene.check()
+
+
+@contextmanager
+def away(rabbit: RabbitNode, end: str) -> Iterator[None]:
+    getattr(rabbit, end)()
+    try:
+        yield
+    finally:
+        rabbit.start()
 
 
 @pytest.mark.fault("RabbitMQ restarted")
