@@ -8,7 +8,7 @@ from typing import Any
 import dramatiq
 from django.conf import settings
 
-from deliveries.broker import Batch, Envelope
+from deliveries.broker import Batch, Envelope, NotPublished
 from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Accept, DeadLettered
 from deliveries.middleware import running_engine
@@ -35,8 +35,7 @@ def receive(messages: Any) -> None:
         running_engine().accept(accepts, dead_letters)
     except NotAccepting:
         return
-    for letter in dead_letters:
-        _publish(letter)
+    _copy(dead_letters)
     batch.committed = True
 
 
@@ -79,7 +78,25 @@ def _dead_letter(envelope: Envelope, invalid: InvalidMessage) -> DeadLettered:
     )
 
 
+def _copy(letters: list[DeadLettered]) -> None:
+    """Puts copies on the failed queue, or leaves them to the dead-letter office where RabbitMQ takes none.
+
+    Sent back instead, such messages would come again every second, before all others, and as many as are prefetched
+    would let nothing else in. Raises NotPublished for one that the ledger did not keep whole: it has to come again.
+    """
+    for number, letter in enumerate(letters):
+        try:
+            _publish(letter)
+        except NotPublished as error:
+            logger.warning("Dead letters could not be copied to the failed queue; the copies are owed: %s", error)
+            owed = letters[number:]
+            running_engine().owe_copies([letter for letter in owed if letter.is_whole])
+            if not all(letter.is_whole for letter in owed):
+                raise
+            return
+
+
 def _publish(letter: DeadLettered) -> None:
-    """Puts a copy on the failed queue; raises when that is not confirmed, and the batch comes again."""
+    """Puts a copy on the failed queue. Raises NotPublished when that is not confirmed."""
     headers = {"x-code": letter.code, "x-notification-id": letter.notification_id or ""}
     dramatiq.get_broker().publish_dead_letter(letter.body, "; ".join(letter.reasons), headers)  # type: ignore[attr-defined]

@@ -30,6 +30,7 @@ from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Accept, DeadLettered, ReleaseWorker, Writer
 from deliveries.ledger.change import Change, Hand
 from deliveries.ledger.connection import connect, conninfo
+from deliveries.ledger.mail import OweCopy
 from deliveries.outcomes import NotAccepting
 from deliveries.places import Places
 from deliveries.quarantine import Quarantine
@@ -105,6 +106,12 @@ class Engine:
             ],
             partial(self._call_soon, self._begin),
         )
+        if refusal is not None:
+            raise refusal
+
+    def owe_copies(self, letters: list[DeadLettered]) -> None:
+        """Commits that copies of these are owed to the failed queue. Raises psycopg.Error."""
+        _, refusal = self._writer.write_from_thread(*[[OweCopy(letter.body_hash)] for letter in letters])
         if refusal is not None:
             raise refusal
 

@@ -29,6 +29,7 @@ from deliveries.broker import (
     intake,
 )
 from deliveries.broker.connection import with_defaults
+from tests.outages import way_to
 from tests.processes import free_port
 
 TOKEN = "fAkE-device-token:APA91bSECRET"
@@ -968,6 +969,42 @@ def test_a_rabbitmq_without_memory_is_given_up_on(rabbitmq, make_broker):
     broker.publish_dead_letter(b"after", "reason")
 
 
+def test_a_rabbitmq_that_says_nothing_more_is_given_up_on(rabbitmq, channel, topology, make_broker, monkeypatch):
+    """A link that is half open: pika would wait until its heartbeats are missed, for a minute and more."""
+    monkeypatch.setattr("deliveries.broker.rabbitmq.CONFIRM_PATIENCE", 0.5)
+    topology.ensure_dead_letters(channel.connection)
+    with way_to(rabbitmq.port) as (port, silent):
+        broker = make_broker(url=f"amqp://guest:guest@127.0.0.1:{port}/%2F?stack_timeout=1&connection_attempts=1")
+        broker.publish_dead_letter(b"before", "reason")
+        silent.set()
+        started = time.monotonic()
+        with pytest.raises(NotPublished, match="no answer in time"):
+            broker.publish_dead_letter(b"meanwhile", "reason")
+        assert time.monotonic() - started < 20
+
+
+def test_a_connection_that_is_never_made_is_given_up_on(make_broker):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"amqp://127.0.0.1:{silent.getsockname()[1]}"
+        broker = make_broker(url=f"{address}?stack_timeout=0.2&connection_attempts=1")
+        with pytest.raises(NotPublished):
+            broker.publish_dead_letter(b"body", "reason")
+        with pytest.raises(ConnectionClosed):
+            broker.consume(broker.topology.queue)
+
+
+def test_a_goodbye_that_nobody_answers_takes_a_moment(rabbitmq, make_broker):
+    with way_to(rabbitmq.port) as (port, silent):
+        broker = make_broker(url=f"amqp://guest:guest@127.0.0.1:{port}/%2F")
+        consumer = broker.consume(broker.topology.wake_queue, timeout=100)
+        next(consumer)
+        silent.set()
+        started = time.monotonic()
+        consumer.close()
+        assert time.monotonic() - started < 20
+        assert consumer.connection.is_closed
+
+
 # ── Connecting ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -976,7 +1013,7 @@ def test_the_url_is_completed_and_the_users_own_options_win(make_broker):
     one, two = broker.parameters
     assert (one.host, one.heartbeat, one.blocked_connection_timeout) == ("one", 7, 10)
     assert (two.host, two.virtual_host, two.heartbeat) == ("two", "vhost", 60)
-    assert (two.connection_attempts, two.retry_delay, two.socket_timeout) == (3, 1, 5)
+    assert (two.connection_attempts, two.retry_delay, two.socket_timeout, two.stack_timeout) == (3, 1, 5, 5)
     assert broker.confirm_delivery
 
 

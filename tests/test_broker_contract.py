@@ -24,6 +24,8 @@ from dramatiq.middleware import Middleware
 from dramatiq.worker import ConsumerThread, WorkerThread
 from pika import BasicProperties, BlockingConnection, SelectConnection, URLParameters, exceptions, frame, spec
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils import io_services_utils
 from pika.connection import Connection
 
 
@@ -166,6 +168,19 @@ def test_only_callbacks_cross_threads_and_they_run_where_events_are_processed():
     assert parameters(BlockingConnection.call_later) == ["self", "delay", "callback"]
     assert parameters(BlockingConnection.process_data_events) == ["self", "time_limit"]
     assert "ConnectionWrongStateError" in getsource(BlockingConnection.add_callback_threadsafe)
+
+
+def test_the_inner_connection_has_a_clock_that_runs_while_pika_waits():
+    wait = getsource(BlockingConnection._flush_output)
+    assert "self._impl.ioloop.poll()" in wait
+    assert "self._impl.ioloop.process_timeouts()" in wait
+    assert parameters(IOLoop.call_later) == ["self", "delay", "callback"]
+    assert parameters(IOLoop.remove_timeout) == ["self", "timeout_handle"]
+    assert parameters(Connection._terminate_stream) == ["self", "error"]
+
+
+def test_a_connection_that_is_reset_while_it_is_made_is_a_value_error():
+    assert "Expected connected socket, but getpeername() failed" in getsource(io_services_utils)
 
 
 def test_a_refusal_closes_its_channel_and_says_why():

@@ -2,22 +2,32 @@
 
 import logging
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from copy import copy
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pika import BasicProperties, BlockingConnection, SelectConnection, frame, spec
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.connection import Parameters
 from pika.exceptions import AMQPError
 
-# pika's own are: no limit while blocked, one attempt, and the server's heartbeat.
+# pika's own are: no limit while blocked, one attempt, 15 s for each, and the server's heartbeat.
 DEFAULTS = {
     "heartbeat": 60,
     "blocked_connection_timeout": 10,
     "connection_attempts": 3,
     "retry_delay": 1,
     "socket_timeout": 5,
+    "stack_timeout": 5,
 }
+GOODBYE = 1.0  # seconds
+
+#: All that pika raises where RabbitMQ is away, which has no base of its own; ValueError where a connection is reset at
+#: the moment at which it is made.
+AWAY = (AMQPError, AMQPConnectorException, OSError, ValueError)
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +50,41 @@ def impatient(parameters: Parameters, seconds: float = 2.0) -> Parameters:
     return hasty
 
 
+class NoAnswer(AMQPError):  # type: ignore[misc]
+    """RabbitMQ is connected, and silent for longer than we wait."""
+
+
+@contextmanager
+def at_most(connection: BlockingConnection, seconds: float) -> Iterator[None]:
+    """Cuts the connection off when this takes longer; whoever waits for an answer then gets NoAnswer.
+
+    pika waits without a limit: over a link that is half open until its heartbeats are missed, for a minute and more.
+    """
+    select = connection._impl  # noqa: SLF001 - its clock runs while pika waits, the outer one's does not
+    timer = select.ioloop.call_later(seconds, partial(_cut_off, select))
+    try:
+        yield
+    finally:
+        select.ioloop.remove_timeout(timer)
+
+
+def hang_up(connection: BlockingConnection) -> None:
+    """Says goodbye, but waits for no answer; raises nothing."""
+    with suppress(Exception), at_most(connection, GOODBYE):
+        connection.close()
+
+
+def _cut_off(connection: SelectConnection) -> None:
+    if not connection.is_closed:
+        connection._terminate_stream(NoAnswer("no answer in time"))  # noqa: SLF001
+
+
 class BriefConnection(SelectConnection):  # type: ignore[misc]
     """Ends once it is as old as connecting may take (`stack_timeout`): pika waits for an answer without a limit."""
 
     def __init__(self, parameters: Parameters, *args: Any, **more: Any) -> None:
         super().__init__(parameters, *args, **more)
-        self.ioloop.call_later(parameters.stack_timeout, self._give_up)
-
-    def _give_up(self) -> None:
-        if not self.is_closed:
-            self._terminate_stream(AMQPError("no answer in time"))
-
-
-def hang_up(connection: BlockingConnection, seconds: float = 2.0) -> None:
-    """Closes it, by force when RabbitMQ does not answer in time; pika waits for that until it has missed heartbeats.
-
-    Raises AMQPError when it is closed already, or then.
-    """
-    impl = connection._impl  # noqa: SLF001 - pika's own timers do not run while it closes
-    impl.ioloop.call_later(seconds, lambda: impl.is_closed or impl._terminate_stream(AMQPError("no answer in time")))  # noqa: SLF001
-    connection.close()
+        self.ioloop.call_later(parameters.stack_timeout, partial(_cut_off, self))
 
 
 class LenientConnection(SelectConnection):  # type: ignore[misc]

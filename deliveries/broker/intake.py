@@ -23,7 +23,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.connection import Parameters
 from pika.exceptions import AMQPError, ConnectionWrongStateError
 
-from deliveries.broker.connection import LenientConnection, hang_up
+from deliveries.broker.connection import AWAY, LenientConnection, hang_up
 from deliveries.broker.envelopes import Arrival, Batch, Envelope
 
 MAX_BATCH_MESSAGES = 100
@@ -72,7 +72,7 @@ class Intake(Consumer):
         try:
             self.connection = BlockingConnection(parameters, _impl_class=LenientConnection)
             self.channel = self._open_channel(prepare, prefetch)
-        except (AMQPError, OSError) as error:
+        except AWAY as error:
             raise _closed(error) from None
         self.arrivals = self.channel.consume(queue_name, inactivity_timeout=timeout / 1000)
 

@@ -5,7 +5,6 @@ and a dead letter goes where everybody looks for it.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -16,7 +15,15 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from pika import BasicProperties
 from pika.exceptions import AMQPError, ConnectionBlockedTimeout, NackError
 
-from deliveries.broker.connection import hang_up, impatient, keep_bodies_out_of_logs, with_defaults
+from deliveries.broker.connection import (
+    AWAY,
+    NoAnswer,
+    at_most,
+    hang_up,
+    impatient,
+    keep_bodies_out_of_logs,
+    with_defaults,
+)
 from deliveries.broker.intake import Intake, WakeIntake
 from deliveries.broker.topology import Topology, TopologyConflict
 from deliveries.broker.waking import Waker
@@ -27,10 +34,12 @@ MAX_HEADERS = 40
 MAX_HEADER_NAME = 255
 MAX_HEADER_VALUE = 2_000
 PERSISTENT = 2
+CONFIRM_PATIENCE = 10.0  # seconds
+WAKE_PATIENCE = 1.0  # seconds; a request waits for it
 
 
 class NotPublished(Exception):
-    """RabbitMQ did not confirm a dead letter, so its original must not be acked."""
+    """RabbitMQ did not confirm a dead letter: its copy is owed, or its original must not be acked."""
 
 
 class ThreadCount(Middleware):
@@ -69,7 +78,7 @@ class PushBroker(RabbitmqBroker):
         self.topology = topology or Topology()
         self.prefetch = prefetch
         self.batches = batches
-        self._waker = Waker([impatient(p) for p in self.parameters], self.topology.wake_queue)
+        self._waker = Waker([impatient(p, WAKE_PATIENCE) for p in self.parameters], self.topology.wake_queue)
 
     def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:  # noqa: ARG002
         """Notes a queue for workers; RabbitMQ is asked when they consume. Raises ValueError."""
@@ -130,7 +139,7 @@ class PushBroker(RabbitmqBroker):
         )
         try:
             self._publish_twice(body, properties)
-        except (AMQPError, OSError, TopologyConflict) as error:
+        except (*AWAY, TopologyConflict) as error:
             del self.connection
             raise NotPublished(f"RabbitMQ did not take a dead letter: {error!r}") from error
 
@@ -138,21 +147,23 @@ class PushBroker(RabbitmqBroker):
         """RabbitMQ may have closed an idle connection, or somebody deleted the queue: once more."""
         try:
             self._publish(body, properties)
-        except (NackError, ConnectionBlockedTimeout):
+        except (NackError, ConnectionBlockedTimeout, NoAnswer):
             raise
         except AMQPError:
             del self.connection
-            self.topology.ensure_dead_letters(self.connection)
+            with at_most(self.connection, CONFIRM_PATIENCE):
+                self.topology.ensure_dead_letters(self.connection)
             self._publish(body, properties)
 
     def _publish(self, body: bytes, properties: BasicProperties) -> None:
-        self.channel.basic_publish(
-            self.topology.dead_letter_exchange,
-            self.topology.dead_letter_key,
-            body,
-            properties,
-            mandatory=True,
-        )
+        with at_most(self.connection, CONFIRM_PATIENCE):
+            self.channel.basic_publish(
+                self.topology.dead_letter_exchange,
+                self.topology.dead_letter_key,
+                body,
+                properties,
+                mandatory=True,
+            )
 
     def get_queue_message_counts(self, queue_name: str) -> tuple[int, int, int]:
         """Messages that are ready in a queue, and none delayed or dead: see `Broker.join`."""
@@ -161,9 +172,8 @@ class PushBroker(RabbitmqBroker):
 
     def close(self) -> None:
         self._waker.close()
-        for connection in self.connections:
-            with suppress(AMQPError):  # it is closed already
-                hang_up(connection)
+        for connection in list(self.connections):
+            hang_up(connection)
         super().close()
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from threading import Lock
 from time import monotonic
 
@@ -73,6 +72,5 @@ class Waker:
 
     def _hang_up(self) -> None:
         channel, self._channel = self._channel, None
-        with suppress(Exception):  # it hung up first
-            if channel is not None:
-                hang_up(channel.connection)
+        if channel is not None:
+            hang_up(channel.connection)

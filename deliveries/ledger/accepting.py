@@ -124,6 +124,11 @@ class DeadLettered:
     def body_hash(self) -> str:
         return hashlib.sha256(self.body).hexdigest()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the ledger keeps all of the body, so that the message itself may go."""
+        return len(self.body) <= KEPT_BODY_BYTES
+
     def _row(self) -> dict[str, Any]:
         return {
             "body_hash": self.body_hash,

@@ -103,6 +103,23 @@ class PaidCopy:
         return [None] * len(changes)
 
 
+OWE_COPY = "UPDATE dead_letters SET copy_due_at = coalesce(copy_due_at, now()) WHERE body_hash = %s"
+
+
+@dataclass(slots=True)
+class OweCopy:
+    """RabbitMQ did not take the copy of a dead letter that is in the ledger: it is owed. Results in None."""
+
+    rank: ClassVar[int] = 16
+
+    body_hash: str
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[OweCopy], hand: Hand) -> list[None]:
+        cursor.executemany(OWE_COPY, [(body_hash,) for body_hash in sorted(c.body_hash for c in changes)])
+        return [None] * len(changes)
+
+
 def _in_order(changes: Sequence[Any]) -> list[Any]:
     """By their ids, as who redrives locks them: two that wait for each other would be a deadlock."""
     return sorted(changes, key=lambda change: change.id)

@@ -108,7 +108,7 @@ class Proxy:
         try:
             forth = asyncio.create_task(self._pass_on(near_reader, far))
             back = asyncio.create_task(self._pass_back(far_reader, near))
-            with suppress(asyncio.CancelledError):  # when the proxy is closed; asyncio's streams would make it an error
+            with suppress(asyncio.CancelledError):  # asyncio's own streams would call it an error
                 await asyncio.wait((forth, back), return_when=asyncio.FIRST_COMPLETED)
             for task in (forth, back):
                 task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,6 @@ from typing import Any
 import psycopg
 import requests
 from django.db import Error, connection
-from pika.exceptions import ChannelClosedByBroker
 
 from deliveries.api import keys
 from deliveries.broker import Topology
@@ -62,6 +62,7 @@ class Scene:
         self._servers: list[subprocess.Popen[bytes]] = []
         self._answers_lost = False
         self._api: tuple[str, dict[str, str]] | None = None
+        self._prepare_queues()
 
     @property
     def variables(self) -> dict[str, str]:
@@ -88,36 +89,48 @@ class Scene:
         self._answers_lost = True
 
     def publish(self, ids: Iterable[str], **more: Any) -> None:
-        """Publishes a push request for each id, confirmed, straight to RabbitMQ, once a worker has made the queue."""
-        eventually(self._has_queue, what="push.queue")
+        """Publishes a push request for each id, confirmed, straight to RabbitMQ."""
+        ids = list(ids)
+        self.publish_raw(json.dumps(message(id, **more)).encode() for id in ids)
+        self.confirmed.update(ids)
+
+    def publish_raw(self, bodies: Iterable[bytes]) -> None:
+        """Publishes bodies as they are, confirmed."""
         producer = Producer(self.rabbit.url)
         try:
-            for id in ids:
-                producer.publish(message(id, **more))
-                self.confirmed.add(id)
+            for body in bodies:
+                producer.publish(body)
         finally:
             producer.close()
 
-    def declare_queue(self) -> None:
-        """Makes `push.queue` as a worker would, so that messages wait for the first one."""
-        producer = Producer(self.rabbit.url)
-        Topology().ensure_intake(producer.connection)
-        producer.close()
+    def serve(self, **more: str) -> str:
+        """Starts `manage.py serve` beside the workers and returns its address once it is alive.
 
-    def serve(self) -> str:
-        """Starts `manage.py serve` beside the workers and returns its address once it is alive."""
+        With WEB_THREADS="1" it has no more connections to PostgreSQL after many requests than after the first.
+        """
         port = free_port()
         with (self.directory / "serve.log").open("a") as out:
             command = [sys.executable, "manage.py", "serve", "--bind", f"127.0.0.1:{port}"]
             self._servers.append(
                 subprocess.Popen(
-                    command, cwd=ROOT, env=os.environ | self.variables, stdout=out, stderr=out, start_new_session=True
+                    command,
+                    cwd=ROOT,
+                    env=os.environ | self.variables | more,
+                    stdout=out,
+                    stderr=out,
+                    start_new_session=True,
                 )
             )
         key = keys.create("chaos", ApiKey.Scope.values, actor="shell test").key
         self._api = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {key}"}
         eventually(self._is_alive, what="a server that is alive")
         return self._api[0]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request to the server has to carry: a key that may do everything."""
+        assert self._api is not None
+        return self._api[1]
 
     def post(self, id: str, **more: Any) -> int:
         """The API's answer to a push request: its HTTP status."""
@@ -158,13 +171,27 @@ class Scene:
             return bool(rows + dead >= len(self.confirmed)) and all_ended()
 
         eventually(lambda: self.look(done), within=within, what="I8: all ended and reported")
-        eventually(lambda: self._depth() == 0, what="I8: an empty queue")
+        eventually(lambda: self.depth("push.queue") == 0, what="I8: an empty queue")
 
     def check(self) -> None:
         """I1 to I5 and I7; what is about threads and connections (I6) is `check_size`'s."""
         invariants.check_accepted(self.confirmed)
         invariants.check_ledger(self.sandbox, answers_lost=self._answers_lost)
         invariants.check_logs(self.directory.glob("*.log"))
+
+    def sent(self, *ids: str) -> bool:
+        """Whether all of these are sent by now."""
+        return query(
+            "SELECT count(*) FROM notifications WHERE notification_id = ANY(%s) AND status = 'sent'", list(ids)
+        ) == [(len(ids),)]
+
+    def depth(self, queue: str) -> int:
+        """How many messages are ready in a queue."""
+        producer = Producer(self.rabbit.url)
+        try:
+            return producer.depth(queue)
+        finally:
+            producer.close()
 
     def statuses(self) -> dict[str, int]:
         """How many notifications there are of each status and error code, as `failed/exhausted`."""
@@ -244,23 +271,17 @@ class Scene:
         self.broker.close()
         connection.close()
 
+    def _prepare_queues(self) -> None:
+        """Makes them before a worker does, which says that it is ready a moment before it consumes."""
+        producer = Producer(self.rabbit.url)
+        Topology().ensure_intake(producer.channel.connection)
+        producer.close()
+
     def _is_alive(self) -> bool:
         assert self._api is not None
         with suppress(requests.RequestException):
             return requests.get(f"{self._api[0]}/api/v1/health/live", timeout=5).ok
         return False
-
-    def _has_queue(self) -> bool:
-        with suppress(ChannelClosedByBroker):
-            return self._depth() >= 0
-        return False
-
-    def _depth(self) -> int:
-        producer = Producer(self.rabbit.url)
-        try:
-            return producer.depth("push.queue")
-        finally:
-            producer.close()
 
 
 def threads_of(worker: WorkerProcess) -> int:

@@ -31,7 +31,6 @@ def test_six_thousand_survive_four_crashes(slow_scene, tell):
         goal = scene.accepted() + count
         eventually(lambda: scene.accepted() >= goal, within=120, what=f"{count} more sent")
 
-    scene.declare_queue()
     scene.publish(f"n{number}" for number in range(6000))
     workers()
     more_sent(300)

@@ -1,7 +1,10 @@
 """Workers that are killed, replaced, or in each other's way."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from tests.chaos.traffic import traffic
 from tests.world import eventually
 
 
@@ -17,4 +20,24 @@ def test_a_killed_worker_costs_one_resend_of_what_was_in_the_air(slow_scene):
     assert scene.statuses() == {"sent": 400}
     assert scene.repeats() <= scene.unknowns()
     assert second.running
+    scene.check()
+
+
+@pytest.mark.fault("rolling deploy")
+def test_workers_that_are_replaced_one_after_the_other_repeat_and_lose_nothing(slow_scene):
+    scene = slow_scene
+    running = [scene.worker(), scene.worker()]
+    for worker in running:
+        worker.wait_until_ready()
+    leaving = []
+    with ThreadPoolExecutor() as pool, traffic(scene.rabbit.url, scene.confirmed, "n", pause=0.01):
+        eventually(lambda: scene.accepted() > 20, what="some of them sent")
+        for _ in range(3):
+            running.append(scene.worker().wait_until_ready())
+            leaving.append(pool.submit(running.pop(0).terminate))
+    assert [left.result() for left in leaving] == [0, 0, 0], "in good order"
+    scene.drained()
+    assert scene.statuses() == {"sent": len(scene.confirmed)}
+    assert scene.unknowns() == 0
+    assert scene.accepted() == len(scene.confirmed)
     scene.check()
