@@ -27,8 +27,11 @@ from deliveries.ledger import (
     StartSends,
     Writer,
 )
+from deliveries.ledger.audit import Audited
 from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import connect, conninfo
+from deliveries.ledger.direct import write
+from deliveries.ledger.resending import Resend, Resent
 from deliveries.models import Status
 from deliveries.work import Delivery
 from tests.world import counted, message, query
@@ -436,6 +439,13 @@ def test_whatever_gets_through_a_round_is_no_suspect_any_more(one, landing):
     one.suspects()
     one.write(landing)
     assert query("SELECT crashes FROM notifications") == [(0,)]
+
+
+def test_what_is_resent_is_no_suspect_any_more(one):
+    due("n1", crashes=2)
+    query("UPDATE notifications SET status = 'failed', ended_at = now()")
+    assert write([Resend("n1", Audited("user ada", "mended"))]) == [Resent("resent")]
+    assert query("SELECT status, crashes FROM notifications") == [("pending", 0)]
 
 
 def due(*ids: str, crashes: int) -> None:

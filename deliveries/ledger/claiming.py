@@ -119,8 +119,9 @@ class Claim:
         return _load(cursor, ids)
 
 
-#: How many are carried together whose worker has stopped once. Of n of them one may be the reason: then n / 20 groups
-#: go by, and the 20 of its own one by one. Both together are fewest at the root of n, which is some hundreds.
+#: How many are carried together whose worker has stopped once. Of some hundreds one may be the reason: all go by in
+#: groups then, and its own group one by one. That takes the fewest rounds with about their root in a group; 600, with
+#: FCM at 200 ms, pass in 9 s.
 GROUP = 20
 
 #: The groups: how often the worker has stopped with them, from and to, and how many these are at most. Those with which
