@@ -45,6 +45,7 @@ class Heartbeat:
         self._conninfo = conninfo
         self._hand = hand
         self._vitals = vitals
+        self.patience = hand.lease * 0.8  # seconds without a beat until this worker may start nothing
         self.clock = WallClock()
         self.last = float("-inf")  # on the monotonic clock
         self._since = float("inf")
@@ -54,7 +55,7 @@ class Heartbeat:
 
     def alive(self) -> bool:
         """Whether this worker may start sends. The margin of a fifth of the lease covers the way to FCM."""
-        return time.monotonic() - self.last < self._hand.lease * 0.8
+        return time.monotonic() - self.last < self.patience
 
     @property
     def steady_for(self) -> float:
@@ -75,8 +76,7 @@ class Heartbeat:
 
     async def _try(self) -> bool:
         try:
-            async with asyncio.timeout(self._hand.lease / 5):
-                await self._beat()
+            await self._beat(self._hand.lease / 5)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next beat may go better
             if (fault := describe(error)) != self._fault:
                 logger.warning("The heartbeat does not reach the database: %s", fault)
@@ -89,7 +89,7 @@ class Heartbeat:
     def notice(self) -> None:
         """Says once that this worker is cut off, and once that it no longer is; to be called every second.
 
-        A beat that hangs cannot say so itself: psycopg takes its time to cancel a statement.
+        A beat that hangs cannot say so itself.
         """
         if self.alive() and self._cut_off_since is not None:
             silence = self.last - self._cut_off_since
@@ -108,30 +108,56 @@ class Heartbeat:
     async def stop(self) -> None:
         await self._drop()
 
-    async def _beat(self) -> None:
+    async def _beat(self, patience: float) -> None:
+        """Raises TimeoutError after so many seconds each for connecting and for the answer, and psycopg.Error."""
         begun = time.monotonic()
+        is_new = self._connection is None
         if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
-            await self._connection.execute(FORGET)
-        in_flight, breakers = self._vitals()
-        asked = time.monotonic()
-        answer = await self._connection.execute(
-            BEAT,
-            self._hand.parameters()
-            | {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "in_flight": in_flight,
-                "breakers": Jsonb(breakers),
-            },
-        )
-        [told] = await answer.fetchone() or [self.clock.now()]
-        self.clock.learn(told, asked)
+            async with asyncio.timeout(patience):
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._conninfo, autocommit=True, application_name="push-heartbeat"
+                )
+        loop = asyncio.get_running_loop()
+        end = loop.call_later(patience, _hang_up, self._connection)
+        try:
+            await self._tell(self._connection)
+            if is_new:
+                await self._connection.execute(FORGET)
+        except psycopg.OperationalError:
+            if loop.time() < end.when():
+                raise
+            raise TimeoutError(f"no answer within {patience:g} s") from None
+        finally:
+            end.cancel()
         if not self.alive():
             self._since = begun
         self.last = begun
+
+    async def _tell(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Beats, and learns what time it is."""
+        in_flight, breakers = self._vitals()
+        told = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "in_flight": in_flight,
+            "breakers": Jsonb(breakers),
+        }
+        asked = time.monotonic()
+        answer = await connection.execute(BEAT, self._hand.parameters() | told)
+        [now] = await answer.fetchone() or [self.clock.now()]
+        self.clock.learn(now, asked)
 
     async def _drop(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
+
+
+def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Ends whoever waits for its answer, at once.
+
+    Cancelled, psycopg would first ask the server to cancel as well, and wait for that: 10 s more on a connection that
+    has fallen silent, in which the lease is lost though the database is well.
+    """
+    with socket.socket(fileno=os.dup(connection.fileno())) as stream:
+        stream.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,19 @@
-"""A worker cut off from the database says so, once, and what it does not do meanwhile."""
+"""The heartbeat: a worker cut off from the database says so, once; a connection that falls silent cuts nobody off."""
+
+import asyncio
+import os
+import signal
+from uuid import uuid4
+
+import pytest
+from django.db import connection
 
 from deliveries.heartbeat import Heartbeat
-from tests.world import all_ended, eventually, message
+from deliveries.ledger.change import Hand
+from deliveries.ledger.connection import conninfo
+from tests.world import all_ended, eventually, message, query
+
+LEASE = 5.0
 
 
 def test_a_worker_that_is_cut_off_says_so_once_and_when_it_no_longer_is(engine, postgres, caplog):
@@ -15,3 +27,34 @@ def test_a_worker_that_is_cut_off_says_so_once_and_when_it_no_longer_is(engine, 
     eventually(all_ended)
     for words in ("Cut off from the database since", "The database answers again after"):
         assert caplog.text.count(words) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_falls_silent_is_hung_up_and_the_next_beat_comes_in_time(postgres):
+    """psycopg would cancel what it waits for, and wait for that: 10 s, and the lease would be gone."""
+
+    async def live() -> float:
+        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), LEASE), lambda: (0, {}))
+        await heartbeat.start()
+        [[backend]] = await asyncio.to_thread(_backends)
+        beating = asyncio.create_task(heartbeat.run())
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            before = heartbeat.last
+            async with asyncio.timeout(30):
+                while heartbeat.last == before:  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            return heartbeat.last - before
+        finally:
+            os.kill(backend, signal.SIGCONT)
+            beating.cancel()
+            await heartbeat.stop()
+
+    assert asyncio.run(live()) < LEASE + 1
+
+
+def _backends() -> list[tuple[int]]:
+    try:
+        return query("SELECT pid FROM pg_stat_activity WHERE application_name = 'push-heartbeat'")
+    finally:
+        connection.close()  # this thread's own
