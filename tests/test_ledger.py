@@ -1,6 +1,7 @@
 """The ledger's promises: once is once, claims are exclusive, late answers change nothing, bad rows fall alone."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -370,6 +371,14 @@ def test_rows_that_a_living_worker_forgot_are_put_down(one):
     assert [work.id for work in one.claim()] == ["forgotten"]
     assert query("SELECT unknown_count FROM push_deliveries") == [(1,)]
     assert query("SELECT DISTINCT crashes FROM notifications") == [(0,)]
+
+
+def test_what_was_taken_up_after_the_look_at_what_is_held_is_not_put_down(one):
+    """The database was away in between, for longer than a lease."""
+    one.accept("young")
+    query("UPDATE notifications SET updated_at = now() - interval '61 s'")
+    assert one.write(Forgotten(frozenset(), time.monotonic() - 30)) == [0]
+    assert one.write(Forgotten(frozenset())) == [1]
 
 
 def test_a_worker_that_leaves_hands_its_rows_back_and_nothing_is_suspect(one, other):

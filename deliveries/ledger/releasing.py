@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from psycopg import Cursor
@@ -98,18 +99,23 @@ class Forgotten:
     """Puts down rows that stand in this worker's name for a lease or longer without being in `held`.
 
     They come from a claim whose answer was lost, or a coroutine that ended without a word. Results in how many.
+
+    Over an outage it may be applied long after `held` was true, with others in work by then: a row must have stood for
+    a lease at that time already.
     """
 
     rank: ClassVar[int] = 9
 
     held: frozenset[str]
+    asked_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Forgotten], hand: Hand) -> list[int]:
         return [change._put_down(cursor, hand) for change in changes]
 
     def _put_down(self, cursor: Cursor[Any], hand: Hand) -> int:
-        return _release(cursor, [id for id in taken(cursor, FORGOTTEN, hand.parameters()) if id not in self.held])
+        standing = hand.parameters() | {"lease": hand.lease + time.monotonic() - self.asked_at}
+        return _release(cursor, [id for id in taken(cursor, FORGOTTEN, standing) if id not in self.held])
 
 
 @dataclass(slots=True)
