@@ -16,7 +16,7 @@ from deliveries.contract import MAX_BODY_BYTES
 from deliveries.models import Notification, PushAttempt, PushDelivery, Status
 from tests.api_client import NOTIFICATIONS, fault
 from tests.outages import broker_instead, database_away, unreachable_rabbitmq
-from tests.world import eventually, message
+from tests.world import eventually, message, query
 
 TOKEN = "dGVzdC1kZXZpY2UtdG9rZW4:APA91b" + "Qw3rTy-_" * 15
 
@@ -128,6 +128,15 @@ def test_without_the_database_nothing_is_accepted(api, without_database):
     assert answer.status_code == 503
     assert fault(answer)["code"] == "database_unavailable"
     assert int(answer["Retry-After"]) > 0
+
+
+def test_a_database_that_only_reads_is_away_as_well(api):
+    query("SET default_transaction_read_only = on")
+    try:
+        answer = api.post(message("n-1"))
+    finally:
+        query("SET default_transaction_read_only = off")
+    assert (answer.status_code, fault(answer)["code"]) == (503, "database_unavailable")
 
 
 def test_what_is_posted_is_delivered_and_told(api, engine):

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework.exceptions import APIException
 
 from deliveries.api.codes import CODES
 from deliveries.contract import InvalidMessage
+from deliveries.ledger.faults import is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +97,15 @@ def _known(error: Exception) -> APIException:
         return Refused("not_found")
     if isinstance(error, SuspiciousOperation):
         return Refused("bad_request")
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) or _is_passing(error):
         logger.warning("The database does not answer: %s", str(error).strip())
         return Refused("database_unavailable", retry_after=RETRY_AFTER)
     return Refused("internal_error")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the database could not do it for now, whatever class the error is of: a server that only reads."""
+    return isinstance(error, DatabaseError) and error.__cause__ is not None and is_passing(error.__cause__)
 
 
 def _headers(error: APIException) -> dict[str, str]:
