@@ -60,9 +60,9 @@ class Engine:
         self._conninfo = conninfo()
         self._publish = publish
         self._hand = Hand(self.worker_id, settings.PUSH.delivery_lease)
-        patience = min(STATEMENT_PATIENCE, settings.PUSH.watchdog_timeout / 2)
-        self._writer = Writer(partial(connect, self._conninfo, patience), self._hand)
         self._heartbeat = Heartbeat(self._conninfo, self._hand, self._vitals)
+        patience = min(STATEMENT_PATIENCE, settings.PUSH.watchdog_timeout / 2)
+        self._writer = Writer(partial(connect, self._conninfo, patience, self._heartbeat.patience), self._hand)
         self._flights = Flights(self.places)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._assembly: Assembly | None = None

@@ -21,12 +21,12 @@ def shown(options: str = "", patience: float = 30.0) -> list[str]:
 
 
 def test_a_statement_of_the_writers_has_an_end():
-    assert shown() == ["15s", "30s", "30s", "off"]
-    assert shown(patience=1.5) == ["750ms", "1500ms", "1500ms", "off"]
+    assert shown() == ["15s", "30s", "12s", "off"]
+    assert shown(patience=1.5) == ["750ms", "1500ms", "12s", "off"]
 
 
 def test_the_operators_options_win():
-    assert shown("-c statement_timeout=7s") == ["15s", "7s", "30s", "off"]
+    assert shown("-c statement_timeout=7s") == ["15s", "7s", "12s", "off"]
 
 
 def test_a_peer_that_is_gone_is_noticed():

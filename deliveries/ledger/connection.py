@@ -34,16 +34,18 @@ PLANS = " ".join(
 
 
 #: A lock that somebody keeps, a statement that does not end, a worker that was frozen amid a transaction.
-BOUNDS = "-c lock_timeout={half} -c statement_timeout={whole} -c idle_in_transaction_session_timeout={whole}"
+BOUNDS = "-c lock_timeout={lock} -c statement_timeout={statement} -c idle_in_transaction_session_timeout={idle}"
 
 
-def connect(conninfo: str, patience: float = 30.0) -> psycopg.Connection[Any]:
+def connect(conninfo: str, patience: float = 30.0, stall: float = 12.0) -> psycopg.Connection[Any]:
     """A connection for the writer. Raises psycopg.OperationalError within seconds when the database is away.
 
     A statement that takes longer than `patience` (s), or waits half as long for a lock, is cancelled by PostgreSQL,
-    unless `options` of the operator's own say otherwise.
+    unless `options` of the operator's own say otherwise. A transaction in which nothing happens for `stall` (s) is
+    rolled back: its worker is cut off, and whoever takes over its rows would wait for the locks on them.
     """
-    bounds = BOUNDS.format(half=int(patience * 500), whole=int(patience * 1000))
+    milliseconds = {"lock": patience * 500, "statement": patience * 1000, "idle": stall * 1000}
+    bounds = BOUNDS.format(**{bound: int(time) for bound, time in milliseconds.items()})
     options = f"{bounds} {conninfo_to_dict(conninfo).get('options') or ''} {PLANS}"
     connection = psycopg.connect(conninfo, autocommit=True, application_name="push-writer", options=options)
     set_json_loads(orjson.loads, connection)  # json.loads makes integers of 1e30 that orjson cannot write again
