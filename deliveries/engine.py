@@ -194,7 +194,7 @@ class Engine:
 
     def _vitals(self) -> tuple[int, dict[str, Any]]:
         assert self._assembly is not None
-        return len(self._flights), self._assembly.health()
+        return len(self._flights), self._assembly.health() | {"ledger": {"breaker": {"state": self._writer.state}}}
 
     def _begin(self, works: list[Work]) -> list[asyncio.Task[None]]:
         assert self._assembly is not None

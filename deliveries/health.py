@@ -32,6 +32,7 @@ RABBITMQ_REMEMBERED = 5.0  # seconds
 LIKENESS_REMEMBERED = 300.0  # seconds; RabbitMQ logs each time that it finds a difference
 UNMIGRATED = "The database lacks migrations: run `manage.py migrate`."
 SILENT = "The database does not answer."
+UNWRITABLE = "The database takes no changes: it only reads, or its disk is full."
 
 # Workers that have been silent for a day are forgotten by the others' heartbeats.
 WORKERS = """
@@ -50,6 +51,8 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 
 # From their index, and no further than anybody reads.
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
+
+READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
 
 # The same; what was refused longer ago has been seen or does not matter.
 REFUSED_REPORTS = """
@@ -100,6 +103,8 @@ def _database() -> dict[str, Any]:
         ledger = ask(read_ledger, PATIENCE)
     except (psycopg.Error, DatabaseError, TimeoutError) as error:
         return {"status": "down", "reason": _trouble(error)}
+    if not ledger.pop("writable"):
+        return {"status": "down", "reason": UNWRITABLE}
     return {"status": "up", "latency_ms": round((time.monotonic() - begun) * 1000, 1), "ledger": ledger}
 
 
@@ -115,7 +120,9 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
     dead = await _number(connection, OPEN_DEAD_LETTERS)
     refused = await _number(connection, REFUSED_REPORTS)
     alive = [worker for worker in workers if worker[2] < settings.PUSH.delivery_lease]
+    read_only = await _number(connection, READ_ONLY)
     return {
+        "writable": not read_only and _is_written_to(breakers for _, breakers, _ in alive),
         "workers": {
             "alive": len(alive),
             "silent": len(workers) - len(alive),
@@ -137,6 +144,12 @@ async def _number(connection: Connection, statement: str) -> Any:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(max(0.0, seconds), 1)
+
+
+def _is_written_to(told: Iterable[dict[str, Any]]) -> bool:
+    """Whether any worker can write, as far as is known: a full disk lets everybody read, and hearts beat in place."""
+    states = [upstream_state(of_one_worker["ledger"]) for of_one_worker in told if "ledger" in of_one_worker]
+    return not states or "closed" in states
 
 
 def _upstreams(told: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

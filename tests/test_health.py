@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pika
@@ -69,6 +70,15 @@ def work(*, ago: float = 0, in_flight: int = 0, **breakers: str) -> None:
     )
 
 
+@contextmanager
+def read_only() -> Iterator[None]:
+    """New connections to the test's database change nothing."""
+    name = connection.ops.quote_name(connection.settings_dict["NAME"])
+    query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    yield
+    query(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+
 def states(told: dict) -> dict[str, str]:
     return {name: upstream["state"] for name, upstream in told["upstreams"].items()}
 
@@ -118,7 +128,7 @@ def test_what_the_gateway_refused_to_hear_is_counted_for_a_day(client, engine, s
 
 
 def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, django_assert_num_queries):
-    """Counted, for no clock can be trusted on a busy machine: one connection each, four questions and four."""
+    """Counted, for no clock can be trusted on a busy machine: one connection each, five questions and four."""
     work(fcm="closed")
     counted: Counter[str] = Counter()
 
@@ -142,7 +152,7 @@ def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, djang
         assert client.get(HEALTH).json()["status"] == "ok"
     assert counted == {
         "AsyncConnection.connect": 1,
-        "AsyncConnection.execute": 1 + 4,  # the first sets how long the others may take
+        "AsyncConnection.execute": 1 + 5,  # the first sets how long the others may take
         "BlockingConnection.__init__": 1,
         "BlockingConnection.channel": 4,
     }
@@ -189,7 +199,7 @@ def test_what_a_real_worker_tells_is_understood(client, consumed, engine):
     engine()
     told = eventually(lambda: (now := client.get(HEALTH).json())["workers"]["alive"] and now)
     assert told["status"] == "ok"
-    assert set(told["upstreams"]) == {"fcm", "gateway", "template_service", "user_service"}
+    assert set(told["upstreams"]) == {"fcm", "gateway", "ledger", "template_service", "user_service"}
     assert set(states(told).values()) == {"closed"}
 
 
@@ -298,6 +308,23 @@ def test_credentials_that_are_refused_make_it_degraded_without_a_word_of_why(cli
     assert states(answer.json()) == {"fcm": "no credentials"}
     assert answer.json()["status"] == "degraded"
     assert "secret" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(("others", "status"), [("open", "down"), ("closed", "degraded")])
+def test_a_ledger_that_no_worker_can_write_to_is_down(client, consumed, others, status):
+    """Its disk is full: it can be read all the same."""
+    work(ledger="open")
+    work(ledger=others)
+    told = client.get(HEALTH).json()
+    assert told["status"] == status
+    assert ("reason" in told["database"]) == (status == "down")
+
+
+def test_a_database_that_only_reads_is_down(client, consumed):
+    work()
+    with read_only():
+        told = client.get(HEALTH).json()
+    assert (told["status"], told["database"]["reason"]) == ("down", health.UNWRITABLE)
 
 
 def test_breakers_of_the_dead_do_not_count(client, consumed):

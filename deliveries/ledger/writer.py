@@ -86,6 +86,8 @@ class Writer:
         self._stopping = False
         #: When its latest statement began, by the monotonic clock; None while it is idle or the database is away.
         self.busy_since: float | None = None
+        #: The state of the ledger in a breaker's words: open from a commit that failed to the next that does not.
+        self.state = "closed"
 
     async def write(self, *changes: Change) -> list[Any]:
         """Commits the changes together and returns their results. Raises what the database refuses them for.
@@ -179,10 +181,11 @@ class Writer:
                 results = kind.apply(cursor, [entry[0] for entry in entries], self._hand)
                 for (_, unit, place), result in zip(entries, results, strict=True):
                     unit.results[place] = result
+        self.state = "closed"
 
     def _reconnect_after(self, error: Exception) -> None:
         """Drops the connection; the same units are tried again on a new one."""
-        self.busy_since = None
+        self.busy_since, self.state = None, "open"
         logger.warning("The ledger cannot be written to, again in %.1f s: %s", RECONNECT_WAIT, describe(error))
         if self._connection is not None:
             self._connection.close()
