@@ -71,9 +71,13 @@ class PostgresServer:
         """kill -9 of the server; its children notice and leave."""
         self._end(signal.SIGKILL)
 
-    def restart(self) -> None:
-        """At once, under everybody's feet ("immediate"), so that it recovers from its log."""
+    def crash(self) -> None:
+        """It goes at once, under everybody's feet ("immediate"): the next start recovers from its log."""
         self._end(signal.SIGQUIT)
+
+    def restart(self) -> None:
+        """A crash, and a start at once."""
+        self.crash()
         self.start()
 
     @contextmanager

@@ -57,6 +57,7 @@ class Scene:
         self.directory = directory
         self.database = Proxy(postgres.port)
         self.broker = Proxy(rabbit.port)
+        self._databases = [self.database]
         self.confirmed: set[str] = set()
         self.workers: list[WorkerProcess] = []
         self._servers: list[subprocess.Popen[bytes]] = []
@@ -67,16 +68,32 @@ class Scene:
     @property
     def variables(self) -> dict[str, str]:
         """The environment of a worker or a server in this scene."""
+        return self._variables(self.database)
+
+    def _variables(self, database: Proxy) -> dict[str, str]:
         parts = psycopg.conninfo.conninfo_to_dict(database_url())
-        through = f"postgresql://{parts['user']}@127.0.0.1:{self.database.port}/{parts['dbname']}"
+        through = f"postgresql://{parts['user']}@127.0.0.1:{database.port}/{parts['dbname']}"
         rabbit = self.rabbit.url.replace(str(self.rabbit.port), str(self.broker.port))
         return TIMES | self.sandbox.variables() | {"DATABASE_URL": through, "RABBITMQ_URL": rabbit}
 
-    def worker(self, **more: str) -> WorkerProcess:
-        """Starts a worker and returns at once; `wait_until_ready` waits for it."""
+    def worker(self, *, database: Proxy | None = None, **more: str) -> WorkerProcess:
+        """Starts a worker and returns at once; `wait_until_ready` waits for it.
+
+        It reaches PostgreSQL through `database`, a proxy of `way_to_database`, or else through the one for all.
+        """
         log = self.directory / f"worker-{len(self.workers)}.log"
-        self.workers.append(WorkerProcess(log, self.variables | more))
+        self.workers.append(WorkerProcess(log, self._variables(database or self.database) | more))
         return self.workers[-1]
+
+    def way_to_database(self) -> Proxy:
+        """One more proxy to PostgreSQL, whose faults meet those alone who go through it."""
+        self._databases.append(Proxy(self.postgres.port))
+        return self._databases[-1]
+
+    def redirect_database(self, port: int) -> None:
+        """PostgreSQL is at another port from now on, for all who reach it through proxies."""
+        for way in self._databases:
+            way.come_back(port)
 
     def kill(self, *workers: WorkerProcess) -> None:
         """kill -9 of these workers, or of all. The gateway's answer to a report may die with them."""
@@ -245,8 +262,9 @@ class Scene:
         return self.size(worker)
 
     def size(self, worker: WorkerProcess) -> tuple[int, int, int]:
-        """Threads of a worker process, and connections of all processes to PostgreSQL and to RabbitMQ (for I6)."""
-        return threads_of(worker), self.database.connections, self.broker.connections
+        """Threads of a worker process, and its connections to PostgreSQL and to RabbitMQ (for I6)."""
+        databases = connections_of(worker, *(way.port for way in self._databases))
+        return threads_of(worker), databases, connections_of(worker, self.broker.port)
 
     def check_size(self, worker: WorkerProcess, before: tuple[int, int, int]) -> None:
         """I6: after a fault there are as many threads and connections as before it."""
@@ -267,8 +285,8 @@ class Scene:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
             server.wait()
-        self.database.close()
-        self.broker.close()
+        for way in (*self._databases, self.broker):
+            way.close()
         connection.close()
 
     def _prepare_queues(self) -> None:
@@ -298,6 +316,17 @@ def memory_of(worker: WorkerProcess) -> int:
 def _threads(pid: int) -> int:
     with suppress(FileNotFoundError):
         return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    return 0
+
+
+def connections_of(worker: WorkerProcess, *ports: int) -> int:
+    """How many TCP connections the worker process has to these ports of this machine."""
+    with suppress(FileNotFoundError):
+        files = [file for pid in worker.children() for file in Path(f"/proc/{pid}/fd").iterdir()]
+        sockets = {str(file.readlink()) for file in files}
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        there = [int(row[2].split(":")[1], 16) for row in rows if f"socket:[{row[9]}]" in sockets]
+        return sum(port in ports for port in there)
     return 0
 
 
