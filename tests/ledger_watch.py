@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 READ_NOTIFICATIONS = """
 SELECT notification_id AS id, status, error_code, attempts, at_most_once, cancel_reason, resends, resent_at,
-       resolve_again, worker_id, fence, next_attempt_at <= now() AS is_due, next_attempt_at, expires_at, ended_at,
+       resolve_again, worker_id, fence, next_attempt_at, expires_at, ended_at,
        reported_at, report_refused_at, report_attempts, reported_status
 FROM notifications
 """
@@ -38,11 +39,14 @@ FROM push_deliveries
 LIVING = "SELECT id FROM workers WHERE heartbeat_at > now() - make_interval(secs => %s)"
 
 #: Which of the checks must hold at any time; those with a `grace` only once somebody has had the time to see to it.
-AT_ONCE = [check for check in CHECKS if check.must_hold and "%(grace)s" not in check.query]
+ANY_TIME = [check for check in CHECKS if check.must_hold and "%(grace)s" not in check.query]
 IN_THE_END = [check for check in CHECKS if check.must_hold]
 
 #: A repeat of these is without effect, and has the same result. Claims take up what has become due since.
 REPEATABLE = (Accept, StartSends, Landed, Abandon, Attempted, Settle, Reported, DeadLettered, TokenDied)
+
+#: Time that is none: only transactions take it.
+AT_ONCE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,7 @@ class Watch:
         self.ends: dict[tuple[str, int], str] = {}
         self.heard: dict[str, tuple[int, str]] = {}  # what the ledger knows that the gateway knows, with the fence
         self._carriers: set[tuple[str, int]] = set()
-        self._transactions = 0
-        self._last: dict[UUID | None, int] = {}
+        self._last: tuple[UUID | None, datetime] | None = None  # the last transaction: whose, and when
         self.rows = Rows({}, {})
         self._read()
 
@@ -76,26 +79,25 @@ class Watch:
         """Judges the transaction within by what it has changed."""
         before = self.rows
         living = {row[0] for row in self._connection.execute(LIVING, [self._lease])}
-        due = {row.id for row in self._all(READ_NOTIFICATIONS) if row.is_due}
+        now = self._now()
         yield
-        self._transactions += 1
-        self._last[worker] = self._transactions
+        self._last = (worker, now)
         self._read()
-        judge = _Judge(self, before, self.rows)
+        judge = _Judge(self, before, self.rows, now)
         if worker is None:
             judge.operator(changes[0])
         else:
-            judge.worker(worker, changes, living, due)
+            judge.worker(worker, changes, living)
         self._take_note()
 
     @contextmanager
-    def repeat(self, units: Sequence[Unit], results: list[list[Any]]) -> Iterator[None]:
+    def repeat(self, worker: UUID, units: Sequence[Unit], results: list[list[Any]]) -> Iterator[None]:
         """Judges a repeat that follows at once: it changes nothing and has the same results."""
-        worker_was_last = self._transactions in self._last.values()
+        at_once = self._last is not None and self._last[0] == worker and self._now() - self._last[1] < AT_ONCE
         before = self.rows
         yield
         changes = [change for unit in units for change in unit.changes]
-        if not worker_was_last or not all(isinstance(change, REPEATABLE) for change in changes):
+        if not at_once or not all(isinstance(change, REPEATABLE) for change in changes):
             return
         self.expect(before == self.rows, "a repeat changed rows", changes)
         again = [list(unit.results) for unit in units]
@@ -131,7 +133,7 @@ class Watch:
             times = accepted.pop((row.notification_id, row.device_token), 0)
             self.expect(times <= 1 + row.unknown_count + row.forced_resends, "I2:", row, "was accepted", times)
         self.expect(not accepted, "I2: accepted without a row:", accepted)
-        self._check_rows(AT_ONCE)
+        self._check_rows(ANY_TIME)
         assert not self.troubles, "\n".join(self.troubles)
 
     def check_end(self) -> None:
@@ -155,9 +157,13 @@ class Watch:
 
     def _read(self) -> None:
         self.rows = Rows(
-            {row.id: row._replace(is_due=None) for row in self._all(READ_NOTIFICATIONS)},
+            {row.id: row for row in self._all(READ_NOTIFICATIONS)},
             {row.id: row for row in self._all(READ_DELIVERIES)},
         )
+
+    def _now(self) -> datetime:
+        [[now]] = self._connection.execute("SELECT now()")
+        return now
 
     def _all(self, statement: str) -> Iterable[Any]:
         with self._connection.cursor(row_factory=namedtuple_row) as cursor:
@@ -173,8 +179,9 @@ class Watch:
 class _Judge:
     """One transaction: the rows before and after it."""
 
-    def __init__(self, watch: Watch, before: Rows, after: Rows) -> None:
+    def __init__(self, watch: Watch, before: Rows, after: Rows, now: datetime) -> None:
         self._watch = watch
+        self._now = now
         self._expect = watch.expect
         self._before = before
         self._after = after
@@ -191,11 +198,16 @@ class _Judge:
         self._legal()
 
     def _legal(self) -> None:
+        for _, new in self._notifications:
+            waits = new.status not in ENDS and new.next_attempt_at is not None
+            latest = max(new.expires_at, self._now)
+            self._expect(not waits or new.next_attempt_at <= latest, "waits beyond its expiry:", new)
+            self._expect(new.status != "sending" or new.worker_id is not None, "sending without a worker:", new)
         for old, new in [*self._notifications, *self._deliveries]:
             legal = old is None or old.status == new.status or Status(new.status) in TRANSITIONS[Status(old.status)]
             self._expect(legal, "no legal change of status:", old, new)
 
-    def worker(self, id: UUID, changes: Sequence[Change], living: set[UUID], due: set[str]) -> None:
+    def worker(self, id: UUID, changes: Sequence[Change], living: set[UUID]) -> None:
         """A worker changes what it holds at the fence it names, takes what is nobody's, and lands its own sends."""
         named = {
             (c.notification_id, c.fence) for c in changes if isinstance(c, StartSends | Abandon | Settle | Reported)
@@ -207,7 +219,8 @@ class _Judge:
                 self._expect(new.id in accepts, "nobody accepted", new)
             elif new.fence > old.fence:
                 taken.add(new.id)
-                free = old.id in due if old.worker_id is None else old.worker_id == id or old.worker_id not in living
+                is_due = old.worker_id is None and old.next_attempt_at is not None and old.next_attempt_at <= self._now
+                free = is_due or old.worker_id == id or (old.worker_id is not None and old.worker_id not in living)
                 self._expect(free, "taken from somebody:", old, new)
                 self._expect(new.worker_id is None or id in living, "taken by one who is late:", old, new)
             else:
@@ -256,6 +269,9 @@ class _Judge:
             self._expect(change.seen in (None, old.resends), "resent though it had changed:", old)
             pressed = (new.resent_at - old.resent_at).total_seconds() if old.resent_at else SAME_PRESS
             self._expect(pressed >= SAME_PRESS, "resent twice by one press:", old, new)
+            fresh = (new.status, new.attempts, new.cancel_reason, new.reported_at, new.report_refused_at)
+            self._expect(fresh == ("pending", 0, "", None, None), "resent, but not as new:", new)
+            self._expect(new.next_attempt_at == self._now < new.expires_at, "resent, but not due:", new)
         self._expect(bool(self._notifications) or not self._deliveries, "deliveries were opened alone")
         for old, new in self._deliveries:
             self._expect(change.delivery_ids is None or old.id in change.delivery_ids, "not chosen:", new)

@@ -299,7 +299,7 @@ class ModelWorker:
         self.places = Places(1000)  # more than a dispatcher takes while it claims: nothing here may wait
         self.flights = Flights(self.places)
         now = world.clock.today
-        retries = RetryPolicy.of(attempts=3, min_wait=2.0, max_wait=10.0)
+        retries = RetryPolicy.of(attempts=2, min_wait=2.0, max_wait=10.0)
         self.pipeline = Pipeline(
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]
@@ -345,7 +345,7 @@ class ModelWorker:
     def commit_again(self) -> None:
         """The answer to the last transaction was lost with the connection: the writer tries it once more."""
         before = [list(unit.results) for unit in self.unanswered]
-        with self.world.watch.repeat(self.unanswered, before):
+        with self.world.watch.repeat(self.id, self.unanswered, before):
             self._transact()
 
     def hear(self) -> None:
@@ -372,7 +372,7 @@ class ModelWorker:
         self.unanswered = []
 
     def leave(self, *, arrived: bool) -> None:
-        """As the engine drains: coroutines end, what waits is committed, the rest is handed back, if that can be."""
+        """As the engine drains: coroutines end, what waits is committed, the rest is handed back, where that can be."""
         if not self.reachable:
             return self.die(arrived=arrived)
         self.places.close()
