@@ -62,10 +62,20 @@ def run_directory() -> Iterator[Path]:
 
 
 @contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Two runs that begin at once must not both install what they lack."""
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    with (RECORDS / "install.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def services() -> Iterator[dict[str, str]]:
     """Both servers, up; gives the variables that name them. Raises ServiceError, ClusterError."""
     with run_directory() as directory:
-        node = RabbitNode.create(directory / "rabbitmq")
+        with one_at_a_time():
+            node = RabbitNode.create(directory / "rabbitmq")
         server = PostgresServer.create(directory / "postgres")
         node.spawn()
         server.spawn()  # while the node boots

@@ -167,6 +167,14 @@ class Scene:
         answer: dict[str, Any] = requests.get(f"{self._api[0]}/api/v1/health", timeout=30).json()
         return answer
 
+    def consumers(self) -> int:
+        """How many consumers `push.queue` has."""
+        producer = Producer(self.rabbit.url)
+        try:
+            return int(producer.channel.queue_declare("push.queue", passive=True).method.consumer_count)
+        finally:
+            producer.close()
+
     def accepted(self) -> int:
         """How many messages FCM has accepted so far."""
         return int(self.sandbox.book(full=False)["accepted_count"])

@@ -3,15 +3,13 @@
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from deliveries.broker.inspection import look_at
 from pushproject.processes import is_alive
-from tests.world import all_ended, check_invariants, counted, eventually, message, query
+from tests.world import ROOT, counted, eventually, query
 
-SABOTEUR = Path(__file__).parent / "saboteur" / "hanging"
+SABOTEUR = ROOT / "tests" / "saboteur" / "hanging"
 LIMIT = 3  # seconds
 WATCHED = {"WATCHDOG_TIMEOUT": str(LIMIT)}
 BARKED = "ending the process"
@@ -29,28 +27,29 @@ ENDS = {
 
 
 @pytest.fixture
-def sabotaged(worker, tmp_path) -> Callable[..., tuple]:
+def sabotaged(scene, tmp_path) -> Callable[..., tuple]:
     """Starts a worker with a saboteur in it; gives both it and a way to give orders."""
 
     def start(name: str) -> tuple:
         orders = tmp_path / name
         orders.mkdir()
         saboteur = {"PYTHONPATH": os.pathsep.join([str(SABOTEUR), os.environ.get("PYTHONPATH", "")])}
-        running = worker(**WATCHED, **saboteur, SABOTEUR_ORDERS=str(orders))
+        running = scene.worker(**WATCHED, **saboteur, SABOTEUR_ORDERS=str(orders))
         return running, lambda order: (orders / order).touch()
 
     return start
 
 
-def test_whatever_hangs_or_dies_ends_its_process_and_nothing_is_lost(sabotaged, worker, producer, sandbox):
+@pytest.mark.fault("worker hangs")
+def test_whatever_hangs_or_dies_ends_its_process_and_nothing_is_lost(sabotaged, scene):
     workers = {name: sabotaged(name) for name in ENDS}
     for running, _ in workers.values():
         running.wait_until_ready()
-    eventually(lambda: look_at(producer.channel.connection, "push.queue").consumers == len(ENDS), what="all consumers")
+    eventually(lambda: scene.consumers() == len(ENDS), what="all consumers")
     for name, (_, order) in workers.items():
         order(name)
     for number in range(100):
-        producer.publish(message(f"hang-{number}", f"ok-{number}"))
+        scene.publish([f"hang-{number}"], user=f"ok-{number}")
     for name, (words, status) in ENDS.items():
         running, _ = workers[name]
         eventually(lambda running=running: running.status is not None, within=30, what=f"the end after {name}")
@@ -58,39 +57,45 @@ def test_whatever_hangs_or_dies_ends_its_process_and_nothing_is_lost(sabotaged, 
         assert words in running.words()
         assert (BARKED in running.words()) == (status == 70)
         assert "most recent call first" in running.words(), "where every thread was"
-    worker(**WATCHED)
-    eventually(lambda: counted("notifications", "status") == {"sent": 100} and all_ended(), within=60)
-    check_invariants(sandbox, answers_lost=True)
+    scene.forgive_lost_answers()
+    scene.worker(**WATCHED)
+    scene.drained()
+    assert scene.statuses() == {"sent": 100}
+    scene.check()
 
 
-def test_what_others_hold_up_is_no_stall(worker, producer, postgres, rabbitmq, sandbox):
+@pytest.mark.fault("worker hangs")
+def test_what_others_hold_up_is_no_stall(scene):
     """All places taken by a slow FCM; PostgreSQL and RabbitMQ away: each for longer than a part may hang."""
-    sandbox.control("fcm", "slow", latency_ms=1000)
-    running = worker(**WATCHED, MAX_IN_FLIGHT="5").wait_until_ready()
-    eventually(lambda: look_at(producer.channel.connection, "push.queue").consumers, what="a consumer")
-    for number in range(30):
-        producer.publish(message(f"n{number}"))
-    producer.close()
+    scene.sandbox.control("fcm", "slow", latency_ms=1000)
+    running = scene.worker(**WATCHED, MAX_IN_FLIGHT="5").wait_until_ready()
+    eventually(scene.consumers, what="a consumer")
+    scene.publish(f"n{number}" for number in range(30))
     eventually(lambda: counted("notifications", "status").get("sent", 0) >= 20, what="four rounds of five")
-    with postgres.frozen():
-        rabbitmq.stop()
+    before = scene.size(running)
+    with scene.postgres.frozen():
+        scene.rabbit.stop()
         time.sleep(LIMIT + 2)
-    rabbitmq.start()
-    eventually(lambda: counted("notifications", "status") == {"sent": 30} and all_ended(), within=60)
+    scene.rabbit.start()
+    scene.drained()
+    assert scene.statuses() == {"sent": 30}
     assert BARKED not in running.words()
-    with rabbitmq.frozen():
+    scene.check_size(running, before)
+    with scene.rabbit.frozen():
         assert running.terminate(within=30) == 0
-    check_invariants(sandbox)
+    scene.check()
 
 
-def test_a_worker_whose_master_was_killed_finishes_what_it_has_begun_and_leaves(worker, producer, sandbox):
-    sandbox.control("fcm", "slow", latency_ms=3000)
-    running = worker(**WATCHED).wait_until_ready()
-    eventually(lambda: look_at(producer.channel.connection, "push.queue").consumers, what="a consumer")
-    producer.publish(message("n1"))
+@pytest.mark.fault("worker killed")
+def test_a_worker_whose_master_was_killed_finishes_what_it_has_begun_and_leaves(scene):
+    scene.sandbox.control("fcm", "slow", latency_ms=3000)
+    running = scene.worker(**WATCHED).wait_until_ready()
+    eventually(scene.consumers, what="a consumer")
+    scene.publish(["n1"])
     eventually(lambda: counted("notifications", "status") == {"sending": 1})
     [[pid]] = query("SELECT pid FROM workers")
     running.orphan()
     eventually(lambda: not is_alive(pid), what="the end of the worker")
     assert query("SELECT status, unknown_count FROM push_deliveries") == [("sent", 0)]
-    check_invariants(sandbox)
+    scene.drained()
+    scene.check()
