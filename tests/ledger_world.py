@@ -191,6 +191,7 @@ class World:
         self.watch.sends, self.watch.reports = self.sends.calls, self.reports.calls
         self.users = {"one": ["a"], "two": ["a", "b"], "three": ["a", "b", "c"]}
         self.users_are_down = False
+        self.retries = RetryPolicy.of(attempts=2, min_wait=2.0, max_wait=10.0)
         self.workers: list[ModelWorker] = []
         self._started = 0
         self._log = _Log(self.watch)
@@ -292,7 +293,7 @@ class ModelWorker:
         self.writer = Writer(lambda: world.connection, hand)
         self.places = Places(1000)  # more than a dispatcher takes while it claims: nothing here may wait
         self.flights = Flights(self.places)
-        retries = RetryPolicy.of(attempts=2, min_wait=2.0, max_wait=10.0)
+        retries = world.retries
         self.pipeline = Pipeline(
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]

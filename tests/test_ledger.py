@@ -25,7 +25,10 @@ from deliveries.ledger import (
     Settle,
     StartSends,
     Writer,
+    direct,
 )
+from deliveries.ledger.audit import Audited
+from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import connect, conninfo
 from deliveries.models import Status
@@ -320,6 +323,25 @@ def test_an_end_is_an_end(one):
     assert one.write(Settle("n1", 1, Status.SENT, 0)) == [None]
     assert one.start("n1", 1) == []
     assert query("SELECT status FROM notifications") == [("failed",)]
+
+
+def test_a_cancel_between_a_claim_and_its_repeat_leaves_nothing_sending(one):
+    one.accept("n1")
+    claim = StartSends("n1", 1, [delivery("n1", "t1")])
+    one.write(claim)
+    direct.write([Cancel("n1", Audited("user ada", "enough"))])
+    [started] = one.write(claim)
+    assert (started.ids, started.cancel_reason) == ({}, "Cancelled: enough")
+    one.write(Abandon("n1", 1, Status.CANCELLED, "cancelled", "enough"))
+    assert query("SELECT status, unknown_count FROM push_deliveries") == [("cancelled", 0)]
+
+
+@pytest.mark.parametrize("end", [(Status.FAILED, 3, "exhausted", "why"), (Status.CANCELLED, 0, "cancelled", "why")])
+def test_an_end_that_a_cancel_met_is_told_again_when_the_answer_was_lost(one, end):
+    one.accept("n1")
+    direct.write([Cancel("n1", Audited("user ada", "enough"))])
+    settle = Settle("n1", 1, *end)
+    assert one.write(settle) == one.write(settle) == ["Cancelled: enough"]
 
 
 def test_a_wait_never_reaches_beyond_the_expiry(one):
