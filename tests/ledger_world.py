@@ -197,6 +197,7 @@ class World:
         self.watch.sends, self.watch.reports = self.sends.calls, self.reports.calls
         self.users = {"one": ["a"], "two": ["a", "b"], "three": ["a", "b", "c"]}
         self.users_are_down = False
+        self.retries = RetryPolicy.of(attempts=2, min_wait=2.0, max_wait=10.0)
         self.workers: list[ModelWorker] = []
         self._started = 0
         self._log = _Log(self.watch)
@@ -299,7 +300,7 @@ class ModelWorker:
         self.places = Places(1000)  # more than a dispatcher takes while it claims: nothing here may wait
         self.flights = Flights(self.places)
         now = world.clock.today
-        retries = RetryPolicy.of(attempts=2, min_wait=2.0, max_wait=10.0)
+        retries = world.retries
         self.pipeline = Pipeline(
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]

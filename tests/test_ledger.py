@@ -27,11 +27,12 @@ from deliveries.ledger import (
     Settle,
     StartSends,
     Writer,
+    direct,
 )
 from deliveries.ledger.audit import Audited
+from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import connect, conninfo
-from deliveries.ledger.direct import write
 from deliveries.ledger.resending import Resend, Resent
 from deliveries.models import Status
 from deliveries.work import Delivery
@@ -340,6 +341,25 @@ def test_an_end_is_an_end(one):
     assert query("SELECT status FROM notifications") == [("failed",)]
 
 
+def test_a_cancel_between_a_claim_and_its_repeat_leaves_nothing_sending(one):
+    one.accept("n1")
+    claim = StartSends("n1", 1, [delivery("n1", "t1")])
+    one.write(claim)
+    direct.write([Cancel("n1", Audited("user ada", "enough"))])
+    [started] = one.write(claim)
+    assert (started.ids, started.cancel_reason) == ({}, "Cancelled: enough")
+    one.write(Abandon("n1", 1, Status.CANCELLED, "cancelled", "enough"))
+    assert query("SELECT status, unknown_count FROM push_deliveries") == [("cancelled", 0)]
+
+
+@pytest.mark.parametrize("end", [(Status.FAILED, 3, "exhausted", "why"), (Status.CANCELLED, 0, "cancelled", "why")])
+def test_an_end_that_a_cancel_met_is_told_again_when_the_answer_was_lost(one, end):
+    one.accept("n1")
+    direct.write([Cancel("n1", Audited("user ada", "enough"))])
+    settle = Settle("n1", 1, *end)
+    assert one.write(settle) == one.write(settle) == ["Cancelled: enough"]
+
+
 def test_a_wait_never_reaches_beyond_the_expiry(one):
     one.write(accept("n1", ttl=10))
     one.write(Settle("n1", 1, Status.PENDING, 1, "X", "later", wait=3600.0))
@@ -453,7 +473,7 @@ def test_whatever_gets_through_a_round_is_no_suspect_any_more(one, landing):
 def test_what_is_resent_is_no_suspect_any_more(one):
     due("n1", crashes=2)
     query("UPDATE notifications SET status = 'failed', ended_at = now()")
-    assert write([Resend("n1", Audited("user ada", "mended"))]) == [Resent("resent")]
+    assert direct.write([Resend("n1", Audited("user ada", "mended"))]) == [Resent("resent")]
     assert query("SELECT status, crashes FROM notifications") == [("pending", 0)]
 
 

@@ -25,6 +25,7 @@ from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.connection import conninfo
 from deliveries.ledger.resending import Resend
+from deliveries.retries import RetryPolicy
 from tests.ledger_world import LEASE, REPORTS, SENDS, ModelWorker, OneClock, World, open_ledger, request
 
 CHAOS = settings.get_current_profile_name() == "chaos"
@@ -72,11 +73,16 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.world = World(clock)
         self.ids: list[str] = []
-        self.world.start_worker()
-        self.world.start_worker()
 
-    @initialize(messages=st.lists(st.tuples(st.sampled_from(USERS), st.booleans()), min_size=1, max_size=3))
-    def a_day_begins(self, messages: list[tuple[str, bool]]) -> None:
+    @initialize(
+        messages=st.lists(st.tuples(st.sampled_from(USERS), st.booleans()), min_size=1, max_size=3),
+        attempts=st.integers(1, 2),
+    )
+    def a_day_begins(self, messages: list[tuple[str, bool]], attempts: int) -> None:
+        """Two workers start, which try so many times, and one of them has work already."""
+        self.world.retries = RetryPolicy.of(attempts=attempts, min_wait=2.0, max_wait=10.0)
+        self.world.start_worker()
+        self.world.start_worker()
         for user, at_most_once in messages:
             self.messages_come(0, user, at_most_once, ttl=3000, repeats=0, known=False)
         self.world.workers[0].do_all()

@@ -51,6 +51,13 @@ WHERE d.id = i.id AND (d.status = 'pending' OR d.status = 'sending' AND d.send_t
 RETURNING d.send_token, d.id
 """
 
+# Somebody cancelled it between a claim whose answer was lost and the re-run: what that had started was never sent.
+TAKE_BACK = """
+UPDATE push_deliveries d SET status = 'pending', updated_at = now()
+FROM json_to_recordset(%(rows)s::json) AS i(notification_id text, send_token bigint)
+WHERE d.notification_id = i.notification_id AND d.send_token = i.send_token AND d.status = 'sending'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -89,6 +96,8 @@ class StartSends:
         claimed = [d for change in changes if ours.get(change.notification_id) == "" for d in change.deliveries]
         ids = _start(cursor, INSERT_DELIVERIES, [d for d in claimed if d.id is None])
         ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
+        if cancelled := [d for change in changes if ours.get(change.notification_id) for d in change.deliveries]:
+            cursor.execute(TAKE_BACK, rows(cancelled))
         return [Started(ids, ours.get(change.notification_id, "")) for change in changes]
 
     def _row(self) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from deliveries.models import Status
 #: Somebody cancelled it while its last attempt failed: it is no dead letter, which a redrive would send.
 LATE = "i.error_code = 'exhausted' AND n.cancel_reason <> ''"
 
+REASON = "CASE WHEN n.status = 'cancelled' THEN n.cancel_reason ELSE '' END"
+
 # Whoever waits is put down (worker_id NULL); a wait never reaches beyond the expiry, so that expiry is noticed in time,
 # and is none at all where somebody has cancelled it meanwhile.
-# A re-run after a lost answer finds what it has itself written: the state, still at its own fence.
+# A re-run after a lost answer finds what it has itself written, still at its own fence, and results in the same.
 SETTLE = f"""
 WITH input AS (
     SELECT * FROM json_to_recordset(%(rows)s::json) AS i(
@@ -35,12 +37,13 @@ SET status = CASE WHEN {LATE} THEN 'cancelled' ELSE i.status END,
 FROM input i
 WHERE n.notification_id = i.notification_id AND n.fence = i.fence AND n.worker_id IS NOT DISTINCT FROM %(worker)s
   AND n.status IN ('pending', 'sending')
-RETURNING n.notification_id, CASE WHEN n.status = 'cancelled' THEN n.cancel_reason ELSE '' END
+RETURNING n.notification_id, {REASON}
 )
 SELECT * FROM settled
 UNION
-SELECT n.notification_id, '' FROM notifications n JOIN input i USING (notification_id, fence, status)
-WHERE n.worker_id = %(worker)s OR i.wait IS NOT NULL AND n.worker_id IS NULL
+SELECT n.notification_id, {REASON} FROM notifications n JOIN input i USING (notification_id, fence)
+WHERE n.status = CASE WHEN {LATE} THEN 'cancelled' ELSE i.status END
+  AND (n.worker_id = %(worker)s OR i.wait IS NOT NULL AND n.worker_id IS NULL)
 """
 
 
