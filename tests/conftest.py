@@ -6,11 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import PostgresServer
 from tests.rabbit import RabbitNode
 
 pytest_plugins = ["tests.world", "tests.api_client"]
+
+# Many and other examples each time, for those tests that look at it: `pytest --hypothesis-profile chaos`.
+settings.register_profile(
+    "chaos",
+    max_examples=3000,
+    stateful_step_count=60,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
 
 MISSING = "{} is not up: run `make test`, or `python -m tests.services pytest …`"
 

@@ -35,7 +35,7 @@ from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import connect, conninfo
 from deliveries.ledger.resending import Resend, Resent
 from deliveries.models import Status
-from deliveries.work import Delivery
+from deliveries.work import Delivery, Work
 from tests.world import counted, message, query
 
 LEASE = 60.0
@@ -381,6 +381,25 @@ def test_a_failed_report_is_due_again_and_a_good_one_is_not(one):
         )
     }
     assert reports == {"n1": (True, False), "n2": (False, False), "n3": (False, True)}
+
+
+@pytest.mark.parametrize(("answer", "known"), [({"wait": 0.0}, None), ({"refused": True}, Status.FAILED)])
+def test_after_a_report_without_an_answer_nobody_knows_what_the_gateway_has_heard(one, answer, known):
+    one.accept("n1")
+    one.write(Settle("n1", 1, Status.FAILED, 0, "X", "why"))
+    one.write(Reported("n1", 1))
+    again(one)
+    one.write(Settle("n1", 3, Status.SKIPPED, 0, "opted_out", "why"))
+    one.write(Reported("n1", 3, "an answer", **answer))
+    assert again(one).reported_status == known
+
+
+def again(hands: Hands) -> Work:
+    """Has n1 sent again, not by the same press as before, and takes it up."""
+    query("UPDATE notifications SET resent_at = now() - interval '1 minute'")
+    assert direct.write([Resend("n1", Audited("user ada"))]) == [Resent("resent")]
+    [work] = hands.claim()
+    return work
 
 
 def test_rows_that_a_living_worker_forgot_are_put_down(one):

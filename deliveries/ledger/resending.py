@@ -33,7 +33,7 @@ _CHOSEN = """(i.delivery_ids IS NULL OR d.id = ANY(i.delivery_ids))
     AND (i.force OR d.status <> 'sent' AND d.forced_resends = 0)"""
 
 # It gets as long as it had at first, and a minute at least: it may have come late. What the gateway was told of the
-# earlier end is kept: it does not hear it twice.
+# earlier end is kept: it does not hear it twice. After a report without an answer, nobody knows what it has heard.
 REOPEN = f"""
 UPDATE notifications n
 SET status = 'pending', error_code = '', error_message = '', attempts = 0, crashes = 0, fence = n.fence + 1,
@@ -42,7 +42,8 @@ SET status = 'pending', error_code = '', error_message = '', attempts = 0, crash
     expires_at = greatest(n.expires_at, now() + greatest(
         n.expires_at - coalesce(n.resent_at, n.created_at), make_interval(secs => {SHORTEST_TIME}))),
     resends = n.resends + 1, resent_at = now(),
-    reported_status = CASE WHEN n.reported_at IS NULL THEN n.reported_status ELSE n.status END,
+    reported_status = CASE WHEN n.reported_at IS NOT NULL THEN n.status
+                           WHEN n.report_refused_at IS NOT NULL THEN n.reported_status ELSE '' END,
     reported_at = NULL, report_refused_at = NULL, report_attempts = 0, report_error = ''
 FROM {_INPUT}
 WHERE n.notification_id = i.notification_id AND n.notification_id = ANY(%(ids)s)
