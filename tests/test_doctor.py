@@ -624,7 +624,7 @@ def without(key: dict[str, Any], name: str) -> dict[str, Any]:
         ),
         (
             lambda key: json.dumps(key | {"token_uri": f"http://127.0.0.1:{closed_port()}/token"}),
-            "cannot be reached (ConnectionRefusedError)",
+            "cannot be reached (no connection: Connection refused",
             "token_uri in the file that GOOGLE_APPLICATION_CREDENTIALS names",
         ),
     ],
