@@ -46,7 +46,7 @@ class Recipients:
             answers.append(answer)
         said = next((value for answer in answers for value in _registered(answer) if value not in NOTHING), None)
         devices = _devices(said)
-        if not devices and not any(map(_is_about_a_user, answers)):
+        if not devices and not any(_is_about(request.user_id, answer) for answer in answers):
             raise _bad_answer("nothing about the user")
         if not devices:
             reason = f"User {request.user_id} has no device registered for push."
@@ -86,9 +86,12 @@ def _wants_pushes(answer: Data) -> bool:
     return True
 
 
-def _is_about_a_user(answer: Data) -> bool:
-    """Whether it may be believed to say that there is no device: some other service's JSON must not end a push."""
-    return isinstance(answer, list) or has_place(answer, USER)
+def _is_about(user_id: str, answer: Data) -> bool:
+    """Whether it may be believed to say that there is no device: some other service's JSON must not end a push.
+
+    It is where it names the user, under whatever key, or has any field that users have. A list is one of devices.
+    """
+    return isinstance(answer, list) or has_place(answer, USER) or user_id in map(str, (answer or {}).values())
 
 
 def _registered(answer: Data) -> Iterator[Any]:

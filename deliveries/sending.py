@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from deliveries.ledger import Attempted, Landed, TokenDied
 from deliveries.ledger.change import Change
@@ -46,7 +47,7 @@ class Sender:
             return [Landed(delivery.id, delivery.send_token, Status.PENDING, burnt=0, wait=0.0)]
         started = time.monotonic()
         try:
-            receipt = await self._provider.send(_message(work, delivery))
+            receipt = await self._provider.send(_message(work, delivery, self._now()))
         except ProviderError as error:
             return self._failed(work, delivery, error, time.monotonic() - started)
         except Exception as bug:
@@ -129,7 +130,7 @@ class Sender:
         return backoff.wait(delivery.attempts)
 
 
-def _message(work: Work, delivery: Delivery) -> PushMessage:
+def _message(work: Work, delivery: Delivery, now: datetime) -> PushMessage:
     request = work.request
     return PushMessage(
         notification_id=work.id,
@@ -141,5 +142,6 @@ def _message(work: Work, delivery: Delivery) -> PushMessage:
         data=delivery.data,
         high_priority=work.high_priority,
         ttl=max(0, int(work.time_left)),
+        sent_at=now.timestamp(),
         tag=None,
     )

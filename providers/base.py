@@ -12,7 +12,9 @@ SHORTEST_WITH_END = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PushMessage:
-    """One push to one device. `ttl` is in seconds, 0 is now or never.
+    """One push to one device. `ttl` is in seconds from `sent_at`, 0 is now or never.
+
+    `sent_at` is in seconds since 1970, by a clock that can be trusted; without it this machine's is.
 
     `data` goes to the app; a value that is not a string becomes its JSON. `link` is an address, or
     the name of an action that the app knows. A second push with the same `tag`, by default the
@@ -24,6 +26,7 @@ class PushMessage:
     title: str
     body: str
     ttl: int
+    sent_at: float | None = None
     image: str | None = None
     link: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)

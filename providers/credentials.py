@@ -10,7 +10,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,24 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import requests
 from google.auth.exceptions import RefreshError, TransportError
 from google.oauth2.service_account import Credentials
-from urllib3.exceptions import HTTPError
 
 from providers.errors import CredentialTrouble, NotNow, ProviderError
+from providers.token_endpoint import ask
 
 logger = logging.getLogger(__name__)
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
 NEW_KEY = "Firebase console > Project settings > Service accounts > Generate new private key"
-#: Seconds to connect and to read. google-auth tries three times: 27 s in all at the worst.
-TIMEOUTS = (3, 5)
+#: Seconds for a request and its whole answer, to the last byte. google-auth asks three times at most, after waits of a
+#: second or two: 30 s in all at the worst.
+TIMEOUT = 8.0
 #: A token is renewed so many seconds before its end, at random, lest a fleet asks all at once.
 MARGIN = (240, 600)
-#: Of the token endpoint's answer, which has some 1 KB, no more is read.
-MAX_ANSWER_BYTES = 64 * 1024
 #: Seconds until the token endpoint is asked again: after trouble that passes, and other.
 SHORT_WAIT, LONG_WAIT = 10.0, 60.0
 
@@ -61,25 +59,17 @@ class Grant:
     project_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAnswer:
-    """What the token endpoint said, as google-auth reads it."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes = field(repr=False)
-
-
 class ServiceAccount:
     """The access token of one service-account file. For one event loop; owns one thread.
 
     The file is read again for every new token, and in trouble as soon as it changes, so a rotated key
-    is picked up by itself. `trouble` is what the last renewal met, None when it went well.
+    is picked up by itself. `trouble` is what the last renewal met, None when it went well; `renewals` counts those.
     """
 
     def __init__(self, path: str | None) -> None:
         self.project_id: str | None = None
         self.trouble: ProviderError | None = None
+        self.renewals = 0
         self._path = path
         self._token = ""
         self._expires_at = self._renew_at = 0.0
@@ -126,13 +116,21 @@ class ServiceAccount:
             self._keep(await loop.run_in_executor(self._executor, fetch, self._path))
         except ProviderError as trouble:
             logger.warning("no new access token: %s", trouble)
-            self.trouble = trouble
-            self._renew_at = time.monotonic() + (trouble.retry_after or SHORT_WAIT)
+            self._miss(trouble)
+        except Exception as bug:
+            logger.exception("no new access token, for a reason that we did not think of")
+            what = f"An error of ours kept the access token from being fetched: {type(bug).__name__}. Nothing was sent."
+            self._miss(NotNow("oauth_internal_error", f"{what} The log says more.", retry_after=SHORT_WAIT))
         finally:
             self._renewal = None
 
+    def _miss(self, trouble: ProviderError) -> None:
+        self.trouble = trouble
+        self._renew_at = time.monotonic() + (trouble.retry_after or SHORT_WAIT)
+
     def _keep(self, grant: Grant) -> None:
         self.trouble = None
+        self.renewals += 1
         self.project_id = grant.project_id
         self._token = grant.token
         self._expires_at = time.monotonic() + grant.lifetime
@@ -140,17 +138,15 @@ class ServiceAccount:
         self._renew_at = self._expires_at - margin
 
 
-def fetch(path: str | None, timeouts: tuple[float, float] = TIMEOUTS) -> Grant:
-    """Asks Google for a token, blocking for up to 27 s. Raises CredentialTrouble or NotNow."""
+def fetch(path: str | None, timeout: float = TIMEOUT) -> Grant:
+    """Asks Google for a token, blocking for up to 30 s. Raises CredentialTrouble or NotNow."""
     info = _read(path)
     account = _account(info, path)
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy and no .netrc of somebody else
-            refresh: Callable[[Callable[..., Any]], None] = account.refresh
-            refresh(partial(_ask, session, timeout=timeouts))
+        refresh: Callable[[Callable[..., Any]], None] = account.refresh
+        refresh(partial(ask, timeout=timeout))
     except TransportError as error:
-        raise _later("oauth_unreachable", f"cannot be reached ({_root(error)})", info) from None
+        raise _later("oauth_unreachable", f"cannot be reached ({error})", info) from None
     except RefreshError as error:
         raise _refusal(error, info) from None
     except (ValueError, TypeError):
@@ -159,16 +155,6 @@ def fetch(path: str | None, timeouts: tuple[float, float] = TIMEOUTS) -> Grant:
     if lifetime <= 0:
         raise _later("oauth_bad_answer", "gave a token that is already over", info)
     return Grant(str(account.token), lifetime, info.get("project_id"))
-
-
-def _ask(session: requests.Session, url: str, method: str, body: bytes, **more: Any) -> TokenAnswer:
-    """google-auth's way to ask. Its own reads an answer to the end, however far that is. Raises TransportError."""
-    try:
-        with session.request(method, url, data=body, stream=True, **more) as answer:
-            content = answer.raw.read(MAX_ANSWER_BYTES, decode_content=True)
-            return TokenAnswer(answer.status_code, answer.headers, content)
-    except (requests.RequestException, HTTPError) as fault:
-        raise TransportError(fault) from fault  # type: ignore[no-untyped-call]
 
 
 def _stamp(path: str | None) -> Stamp:
@@ -233,10 +219,3 @@ def _lifetime(expiry: datetime | None) -> float:
     if expiry is None:
         return 300.0
     return (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()
-
-
-def _root(error: BaseException) -> str:
-    """The innermost cause's class: urllib3's texts are long, and name the address once more."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    return type(error).__name__

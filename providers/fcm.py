@@ -13,7 +13,7 @@ import orjson
 from providers.base import PushMessage, SendReceipt
 from providers.breaker import Breaker
 from providers.credentials import ServiceAccount
-from providers.errors import CredentialTrouble, DeadToken
+from providers.errors import CredentialTrouble, DeadToken, Rejected, Throttled
 from providers.fcm_exchange import Exchange
 from providers.fcm_message import encode
 from providers.fcm_verdict import verdict
@@ -60,6 +60,7 @@ class Fcm:
         self._addressed: str | None = None
         self._url = ""
         self._trouble: CredentialTrouble | None = None
+        self._renewals = 0  # of the credentials, when FCM refused them
 
     async def send(self, message: PushMessage) -> SendReceipt:
         """Returns a SendReceipt; raises ProviderError."""
@@ -67,9 +68,9 @@ class Fcm:
         try:
             receipt = await self._sent(body)
         except CredentialTrouble as trouble:
-            self._trouble = trouble
+            self._trouble, self._renewals = trouble, self._account.renewals
             raise
-        except DeadToken:  # a word about the token: FCM let us in
+        except (DeadToken, Rejected, Throttled):  # a word about the token, the push or a quota: FCM let us in
             self._trouble = None
             raise
         self._trouble = None
@@ -88,7 +89,8 @@ class Fcm:
 
     def health(self) -> dict[str, Any]:
         """`ok`, the breaker, and what is wrong with the credentials, as far as the last answers tell."""
-        trouble = self._account.trouble or self._trouble
+        renewed = self._account.renewals != self._renewals
+        trouble = self._account.trouble or (None if renewed else self._trouble)
         return {
             "ok": trouble is None and self.breaker.state == "closed",
             "breaker": self.breaker.snapshot(),

@@ -51,7 +51,7 @@ def _android(message: PushMessage, ttl: int, action: str | None) -> dict[str, An
 def _apns(message: PushMessage, ttl: int, action: str | None) -> dict[str, Any]:
     headers = {
         "apns-priority": "10" if message.high_priority else "5",
-        "apns-expiration": str(int(time.time()) + ttl if ttl else 0),
+        "apns-expiration": str(_expiration(message, ttl)),
         "apns-collapse-id": _collapse_id(message.replaces),
     }
     apns: dict[str, Any] = {"headers": headers}
@@ -64,6 +64,12 @@ def _apns(message: PushMessage, ttl: int, action: str | None) -> dict[str, Any]:
     if aps:
         apns["payload"] = {"aps": aps}
     return apns
+
+
+def _expiration(message: PushMessage, ttl: int) -> int:
+    """When Apple drops it, in seconds since 1970; 0 is at once. It is Apple's clock that tells."""
+    sent_at = time.time() if message.sent_at is None else message.sent_at
+    return int(sent_at) + ttl if ttl else 0
 
 
 def _webpush(message: PushMessage, ttl: int) -> dict[str, Any]:

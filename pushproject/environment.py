@@ -32,7 +32,9 @@ class Environment(Google, Neighbours, Foundation):
     delivery_lease: float = setting(
         15.0, "Seconds without a heartbeat after which a worker's rows are taken over.", (1, 3600)
     )
-    drain_grace: float = setting(8.0, "Seconds that a stopping worker gives to what it has begun.", (0, 300))
+    drain_grace: float = setting(
+        8.0, "Seconds that a stopping worker gives to what it has begun. Its end takes up to 25 s more.", (0, 300)
+    )
     notification_ttl: int = setting(
         3600, "Seconds until a notification expires that does not say itself when.", (1, 2419200)
     )

@@ -51,8 +51,8 @@ class Book:
         self._write("dead_token", {"correlation_id": correlation_id, "body": body})
 
     def refused(self, code: str, whose: Entry | None = None) -> None:
-        """A message was refused by FCM, or a key by the token endpoint; `whose` has the message's token and tag."""
-        self._write("refused", {"code": code, **(whose or {})})
+        """A message was refused by FCM, or a key by the token endpoint; `whose`: its token and tag, if known."""
+        self._write("refused", {"code": code, "token": None, "tag": None, **(whose or {})})
 
     def counted(self, what: str) -> None:
         """Something happened of which only the number matters."""

@@ -59,6 +59,11 @@ class Fault:
         spent = self.times is not None and self.times <= 0
         return spent or (self.until is not None and time.monotonic() >= self.until)
 
+    def strike(self) -> None:
+        self.hits += 1
+        if self.times is not None:
+            self.times -= 1
+
     def as_dict(self) -> dict[str, Any]:
         left = None if self.until is None else max(0.0, round(self.until - time.monotonic(), 3))
         latency_ms = round(self.latency * 1000)
@@ -88,6 +93,7 @@ class Faults:
             fault = self._now[service]
             if fault.kind == "none" or fault.is_over():
                 return await endpoint(request)
+            fault.strike()  # before anything is waited for: others ask at the same time
             if note is not None and fault.kind in (*_STATUS, "html500"):
                 await note(request, fault.kind)
             return await _suffer(fault, request, endpoint, refuse)
@@ -130,9 +136,6 @@ class Faults:
 
 
 async def _suffer(fault: Fault, request: web.Request, endpoint: Endpoint, refuse: Refuse) -> web.StreamResponse:
-    fault.hits += 1
-    if fault.times is not None:
-        fault.times -= 1
     await asyncio.sleep(fault.latency)
     match fault.kind:
         case "slow":

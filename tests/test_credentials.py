@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,50 @@ async def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
     assert written < 50_000_000, "no more than what is under way when it is cut off"
 
 
+@in_loop
+async def test_an_answer_that_trickles_has_until_the_timeout_and_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert providers.credentials.TIMEOUT * 3 < 30, "google-auth may ask three times"
+    monkeypatch.setattr(providers.credentials, "fetch", partial(providers.credentials.fetch, timeout=0.5))
+
+    async def trickle(_: Seen, wire: Wire) -> None:
+        with suppress(OSError):
+            await wire.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                await wire.write(b"X-More: yes\r\n")
+                await asyncio.sleep(0.2)
+
+    google = Google()
+    google.token_fault = trickle
+    async with an_account(google, tmp_path) as account, asyncio.timeout(10):
+        error = await trouble_of(account)
+    assert (type(error), error.code) == (NotNow, "oauth_unreachable")
+
+
+@in_loop
+async def test_an_address_that_is_none_is_trouble_that_passes_with_the_file(tmp_path: Path) -> None:
+    account = ServiceAccount(key_file(tmp_path, "nowhere"))
+    error = await trouble_of(account)
+    await account.close()
+    assert (type(error), error.code) == (NotNow, "oauth_unreachable")
+
+
+@in_loop
+async def test_an_error_that_nobody_thought_of_is_told_and_waited_for_since_nothing_was_sent(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with an_account(Google(), tmp_path) as account:
+        with monkeypatch.context() as broken:
+            broken.setattr(providers.credentials, "orjson", None)
+            error = await trouble_of(account)
+        assert (type(error), error.code, error.outcome_unknown) == (NotNow, "oauth_internal_error", False)
+        assert "AttributeError" in error.advice
+        assert "Traceback" in caplog.text
+        clock.now += 11
+        assert await account.token() == "access-1"
+
+
 @pytest.mark.parametrize(
     ("code", "text", "advice"),
     [
@@ -256,7 +301,7 @@ async def test_an_unreachable_token_endpoint_is_waited_for(tmp_path: Path) -> No
     error = await trouble_of(account)
     await account.close()
     assert (type(error), error.code) == (NotNow, "oauth_unreachable")
-    assert "ConnectionRefusedError" in error.advice
+    assert "Connection refused" in error.advice
 
 
 @in_loop

@@ -195,7 +195,7 @@ def test_for_people_each_finding_is_a_line_and_each_fix_another(world):
     assert lines[0].startswith("ok ")
     [number] = [number for number, line in enumerate(lines) if "DRAIN_GRACE: is 60 s" in line]
     assert lines[number].startswith("warning ")
-    assert lines[number + 1].strip().startswith("Fix: Set DRAIN_GRACE to 25 or less")
+    assert lines[number + 1].strip().startswith("Fix: Set DRAIN_GRACE to 10 or less")
     assert lines[-1].endswith("2 to look at, 0 failed")
 
 
@@ -268,7 +268,7 @@ def all_at_once() -> subprocess.CompletedProcess[str]:
     [
         ({"allowed_hosts": []}, "ALLOWED_HOSTS", "Set ALLOWED_HOSTS to the names"),
         ({"insecure_http": True}, "INSECURE_HTTP", "Set INSECURE_HTTP=false"),
-        ({"drain_grace": 60.0}, "DRAIN_GRACE", "Set DRAIN_GRACE to 25 or less"),
+        ({"drain_grace": 60.0}, "DRAIN_GRACE", "Set DRAIN_GRACE to 10 or less"),
         ({"delivery_lease": 1.5}, "DELIVERY_LEASE", "Set DELIVERY_LEASE to 15"),
         ({"delivery_lease": 900.0}, "DELIVERY_LEASE", "Set DELIVERY_LEASE to 15"),
         ({"retry_max_wait": 7200.0}, "RETRY_MAX_WAIT", "or NOTIFICATION_TTL higher"),
@@ -624,7 +624,7 @@ def without(key: dict[str, Any], name: str) -> dict[str, Any]:
         ),
         (
             lambda key: json.dumps(key | {"token_uri": f"http://127.0.0.1:{closed_port()}/token"}),
-            "cannot be reached (ConnectionRefusedError)",
+            "cannot be reached (no connection: Connection refused",
             "token_uri in the file that GOOGLE_APPLICATION_CREDENTIALS names",
         ),
     ],

@@ -271,6 +271,11 @@ def test_the_time_to_live_is_within_what_fcm_takes(ttl: int, seconds: int) -> No
     assert expiration == 0 if seconds == 0 else abs(expiration - time.time() - seconds) < 60
 
 
+def test_apple_is_told_of_the_end_by_the_clock_that_the_caller_trusts() -> None:
+    assert sent(ttl=60, sent_at=1_800_000_000.9)["apns"]["headers"]["apns-expiration"] == "1800000060"
+    assert sent(ttl=0, sent_at=1_800_000_000.9)["apns"]["headers"]["apns-expiration"] == "0"
+
+
 @pytest.mark.parametrize("key", ["from", "message_type", "gcm", "gcm.x", "google.c.a", "googler"])
 def test_a_reserved_data_key_is_refused_by_name(key: str) -> None:
     with pytest.raises(Rejected, match=key) as caught:
@@ -534,6 +539,35 @@ async def test_health_says_that_fcm_does_not_let_us_in_until_it_does(tmp_path: P
         google.sends = always(404, error(404, "NOT_FOUND", fcm_error("UNREGISTERED")))
         await failure(provider)
         assert provider.health()["credentials"] == "ok", "who hears of a token was let in"
+
+
+@pytest.mark.parametrize(
+    ("http", "word"),
+    [
+        (400, error(400, "INVALID_ARGUMENT", bad_request("message.data[0].value"))),
+        (403, error(403, "PERMISSION_DENIED", fcm_error("SENDER_ID_MISMATCH"))),
+        (429, error(429, "RESOURCE_EXHAUSTED", fcm_error("QUOTA_EXCEEDED"))),
+    ],
+)
+@in_loop
+async def test_whom_fcm_answers_about_a_push_was_let_in(tmp_path: Path, http: int, word: Any) -> None:
+    google = Google(always(403, error(403, "PERMISSION_DENIED")))
+    async with a_provider(google, tmp_path) as (provider, _):
+        assert type(await failure(provider)) is CredentialTrouble
+        google.sends = always(http, word)
+        await failure(provider)
+        assert provider.health()["credentials"] == "ok"
+
+
+@in_loop
+async def test_what_was_wrong_with_the_credentials_is_not_said_of_those_that_came_after(tmp_path: Path) -> None:
+    google = Google(always(403, error(403, "PERMISSION_DENIED")))
+    async with a_provider(google, tmp_path) as (provider, _):
+        await failure(provider)
+        assert provider.health()["credentials"] != "ok"
+        provider._account.reject(await provider._account.token())
+        await provider._account.token()
+        assert provider.health()["credentials"] == "ok"
 
 
 @in_loop

@@ -292,6 +292,7 @@ def test_a_yes_elsewhere_makes_no_preference_clear():
         {"devices": {"count": 0}},
         {"push_tokens": [""]},
         {"devices": [{"id": 1, "token": None}]},
+        {"uuid": "u/1", "name": "Ann"},
     ],
 )
 def test_no_device_is_said_only_of_a_user_without_any(user):
@@ -333,6 +334,9 @@ def test_no_device_is_said_only_of_a_user_without_any(user):
         (200, {"uptime": 86400}),
         (200, {"status": "ok", "version": "1.2"}),
         (200, envelope({"title": "Hi", "body": "There"})),
+        (200, {"data": None}),
+        (200, {"success": True, "data": {}}),
+        (200, {"uuid": "somebody else", "name": "users"}),
         (301, b""),
         (304, b""),
         (302, b"", {"Location": "http://127.0.0.2:1/"}),

@@ -12,9 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -416,6 +418,16 @@ def test_what_fcm_refuses_is_in_the_book_with_its_time_and_whose_it_was(sandbox:
     assert all(datetime.fromisoformat(entry["at"]).tzinfo for entry in refused)
 
 
+def test_a_refusal_that_is_of_no_message_says_that_it_has_no_tag(sandbox: Sandbox) -> None:
+    ask_for_token(sandbox, "no assertion")
+    sandbox.post("/fcm/send", {"to": "ok-1"})
+    refused = sandbox.book()["refused"]
+    codes = ["token: invalid_grant", "legacy: unauthorized"]
+    assert [(entry["code"], entry["token"], entry["tag"]) for entry in refused] == [
+        (code, None, None) for code in codes
+    ]
+
+
 def test_a_project_quota_of_google_has_no_fcm_error(sandbox: Sandbox) -> None:
     assert sandbox.bearer
     sandbox.script("fcm", "quota", retry_after=None)
@@ -451,6 +463,28 @@ def test_a_fault_ends_by_count_or_by_time(sandbox: Sandbox) -> None:
     sandbox.script("users", "down", seconds=0.2)
     eventually(lambda: call_users(sandbox).status_code == 200)
     assert sandbox.get("/control").json()["users"]["fault"] == "none"
+
+
+def test_who_asks_at_the_same_time_does_not_meet_a_fault_more_often(sandbox: Sandbox) -> None:
+    body = json.dumps({"message": {"token": "ok-1"}}).encode()
+    head = (
+        "POST /v1/projects/sandbox-project/messages:send HTTP/1.1\r\nHost: fcm\r\nConnection: close\r\n"
+        f"Authorization: Bearer {sandbox.bearer}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    sandbox.script("fcm", "down", times=1)
+    address = urlsplit(sandbox.url)
+    with ExitStack() as open_ones:
+        callers = [
+            open_ones.enter_context(socket.create_connection((address.hostname, address.port), timeout=10))
+            for _ in range(5)
+        ]
+        for caller in callers:
+            caller.sendall(head.encode())
+        eventually(lambda: sandbox.get("/control").json()["fcm"]["hits"])
+        for caller in callers:
+            caller.sendall(body)
+        answers = [caller.makefile("rb").readline().split()[1] for caller in callers]
+    assert sorted(answers) == [b"200"] * 4 + [b"503"]
 
 
 def test_a_fault_is_one_services_only_and_told(sandbox: Sandbox) -> None:

@@ -5,8 +5,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
+
 from deliveries import wall_clock
 from deliveries.wall_clock import WallClock
+from providers import fcm, fcm_message
 from tests.world import all_ended, eventually, message, query
 
 DELIVERIES = Path(wall_clock.__file__).parent
@@ -34,6 +37,14 @@ class Slow(datetime):
     @classmethod
     def now(cls, tz=None):
         return datetime.now(tz) - timedelta(minutes=10)
+
+
+class SlowTime:
+    """The same, of the module `time`."""
+
+    @staticmethod
+    def time() -> float:
+        return time.time() - 600
 
 
 def test_nobody_else_goes_by_this_machines_clock():
@@ -65,3 +76,13 @@ def test_what_a_worker_with_a_slow_clock_tells_others_is_right(engine, sandbox, 
     assert len(told) == 2
     assert all(begun <= at <= datetime.now(UTC) for at in (*told, died_at))
     assert "This machine's clock is 600.0 s behind the database's" in caplog.text
+
+
+def test_apple_is_told_of_the_end_by_the_databases_clock(engine, monkeypatch):
+    bodies: list[bytes] = []
+    monkeypatch.setattr(fcm_message, "time", SlowTime)
+    monkeypatch.setattr(fcm, "encode", lambda push: bodies.append(fcm_message.encode(push)) or bodies[-1])
+    engine().accept(message("n1", ttl=60))
+    eventually(all_ended)
+    headers = orjson.loads(bodies[0])["message"]["apns"]["headers"]
+    assert abs(int(headers["apns-expiration"]) - time.time() - 60) < 30

@@ -22,8 +22,10 @@ SAID_BETTER = {
     "security.W018": ("DEBUG: is true, so whoever provokes an error reads our code and settings.", "Set DEBUG=false."),
 }
 
-#: Seconds: Kubernetes kills 30 s after SIGTERM, and the worker's own end takes some.
-LONGEST_DRAIN = 25.0
+#: Seconds that a worker's end takes at the worst, beside the drain: its watchdog, its threads, and the engine's.
+ENDING = 25
+#: Seconds: compose.yaml lets a worker take 35 to stop.
+LONGEST_DRAIN = 10.0
 #: Seconds: a pause of this length happens (a failover, a busy machine); after this one people ask where pushes are.
 SHORTEST_LEASE, LONGEST_LEASE = 5.0, 120.0
 
@@ -75,7 +77,7 @@ def _drain() -> Iterator[Finding]:
     grace = settings.PUSH.drain_grace
     if grace > LONGEST_DRAIN:
         what = f"DRAIN_GRACE: is {grace:g} s, and supervisors kill sooner: Docker after 10 s, Kubernetes after 30 s."
-        fix = f"Set DRAIN_GRACE to {LONGEST_DRAIN:g} or less, and what the supervisor waits to at least 5 s more."
+        fix = f"Set DRAIN_GRACE to {LONGEST_DRAIN:g} or less, and let the supervisor wait for {ENDING} s more at least."
         yield warning("stopping", what, fix)
 
 

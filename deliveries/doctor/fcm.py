@@ -30,7 +30,7 @@ def examine() -> Iterator[Finding]:
 
 def _http_v1(options: dict[str, Any]) -> Iterator[Finding]:
     try:
-        grant = fetch(options["credentials_file"], TIMEOUTS)
+        grant = fetch(options["credentials_file"], sum(TIMEOUTS))
     except CredentialTrouble as trouble:
         yield advised("FCM credentials", Level.FAILED, trouble.advice)
         return

@@ -90,7 +90,7 @@ class WebProcess(BaseApplication):
             "forwarded_allow_ips": settings.PUSH.forwarded_allow_ips,
             "control_socket_disable": True,  # it would listen in the user's home
             "keepalive": 5,
-            "graceful_timeout": int(settings.PUSH.drain_grace) + 20,
+            "graceful_timeout": int(settings.PUSH.drain_grace) + 25,
             **config,
         }
         super().__init__()
