@@ -165,8 +165,8 @@ class Engine:
         self._dispatcher = Dispatcher(self._writer, starter, heartbeat, self._flights.held, self._hand.lease)
         quarantine = Quarantine(starter, heartbeat)
         await heartbeat.start()
-        rounds = [self._clock(office.run()) for office in (self._dispatcher, quarantine, *assembly.offices())]
-        watches = [self._clock(heartbeat.run()), self._clock(self._pulse())]
+        rounds = [self._clock(office.run) for office in (self._dispatcher, quarantine, *assembly.offices())]
+        watches = [self._clock(heartbeat.run), self._clock(self._pulse)]
         self._ready.set()
         await self._stop.wait()
         for clock in rounds:
@@ -178,11 +178,11 @@ class Engine:
         await assembly.close()
         executor.shutdown(wait=False)
 
-    def _clock(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _clock(self, run: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """Runs for as long as the engine does; when it ends before that, so does the process."""
-        task = asyncio.create_task(run)
+        task = asyncio.create_task(run())
         task.add_done_callback(
-            lambda task: None if task.cancelled() else give_up(f"{run} has stopped", task.exception())
+            lambda task: None if task.cancelled() else give_up(f"{run.__qualname__} has stopped", task.exception())
         )
         return task
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 EXIT_SOFTWARE = 70  # EX_SOFTWARE of sysexits.h: a supervisor restarts us
 LOOK = 1.0  # seconds between looks
+PAUSES = 10  # limits; see `end_after`
 STDERR = 2  # the file itself: `sys.stderr` is Dramatiq's pipe
 
 #: Of parts that should move, by name: for how many seconds they have not.
@@ -43,7 +44,8 @@ def give_up(what: str, error: BaseException | None = None) -> NoReturn:
 def end_after(seconds: float) -> None:
     """Ends the process then, unless this is called anew or cancelled.
 
-    It is done by a thread outside of the interpreter: who holds the interpreter's lock stops the watchdog as well.
+    It is done by a thread outside of the interpreter: who holds the interpreter's lock stops the watchdog as well. That
+    thread goes by the clock alone: it also ends a process that wakes up after having been stopped for so long.
     """
     faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
 
@@ -89,7 +91,7 @@ class Watchdog:
         self._looked = self._lenient_until = time.monotonic()
 
     def start(self) -> None:
-        end_after(2 * self._limit)
+        end_after(PAUSES * self._limit)
         self._thread.start()
 
     def stop(self) -> None:
@@ -100,7 +102,7 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(LOOK):
-            end_after(2 * self._limit)
+            end_after(PAUSES * self._limit)
             if os.getppid() != self._parent:
                 return self._leave()
             self._look()

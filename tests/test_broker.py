@@ -28,7 +28,7 @@ from deliveries.broker import (
     TopologyConflict,
     intake,
 )
-from deliveries.broker.connection import with_defaults
+from deliveries.broker.connection import connecting, with_defaults
 from tests.outages import way_to
 from tests.processes import free_port
 
@@ -714,6 +714,19 @@ def test_a_rabbitmq_that_is_away_is_a_closed_connection(make_broker):
     broker = make_broker(url=f"amqp://127.0.0.1:{free_port()}?connection_attempts=1")
     with pytest.raises(ConnectionClosed):
         broker.consume(broker.topology.queue)
+
+
+def test_an_error_of_ours_is_not_taken_for_a_rabbitmq_that_is_away(broker, topology):
+    def mistaken(connection: pika.BlockingConnection) -> None:
+        raise ValueError("ours")
+
+    with pytest.raises(ValueError, match="ours"):
+        intake.Intake(topology.queue, parameters=broker.parameters, prepare=mistaken, prefetch=1, limit=1, timeout=100)
+
+
+def test_a_connection_that_is_reset_while_it_is_made_is_a_rabbitmq_that_is_away():
+    with pytest.raises(pika.exceptions.AMQPError), connecting():
+        raise ValueError("Invalid file descriptor: -1")
 
 
 # ── Dead letters ──────────────────────────────────────────────────────────────────────────────────

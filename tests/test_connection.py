@@ -40,7 +40,7 @@ def test_of_several_servers_the_one_that_takes_writes_is_found():
         assert found.info.port == int(known["port"])
 
 
-def test_a_locked_table_is_an_outage_that_passes(engine, caplog):
+def test_a_locked_table_is_waited_for(engine, caplog):
     running = engine(watchdog_timeout=3.0)
     with psycopg.connect(database_url()) as other:
         other.execute("LOCK TABLE push_deliveries")

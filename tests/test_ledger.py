@@ -36,7 +36,7 @@ from deliveries.ledger.connection import connect, conninfo
 from deliveries.ledger.resending import Resend, Resent
 from deliveries.models import Status
 from deliveries.work import Delivery, Work
-from tests.world import counted, message, query
+from tests.world import counted, eventually, message, query
 
 LEASE = 60.0
 
@@ -227,6 +227,41 @@ def test_a_bad_row_takes_no_other_down(one):
         thread.join()
     assert sorted(futures) == ["refused"] * 3 + ["written"] * 200
     assert query("SELECT count(*) FROM notifications") == [(200,)]
+
+
+def test_a_locked_row_holds_only_up_what_needs_it_and_is_no_outage(caplog):
+    with a_worker(partial(connect, conninfo(), 1.0)) as hands, psycopg.connect(conninfo()) as operator:
+        hands.accept("locked")
+        operator.execute("SELECT FROM notifications WHERE notification_id = 'locked' FOR UPDATE")
+        units = [[accept(f"n{number}")] for number in range(20)]
+        units.insert(10, [Settle("locked", 1, Status.SENT, 1)])
+        settling = threading.Thread(target=hands.write_units, args=units)
+        settling.start()
+        eventually(lambda: query("SELECT count(*) FROM notifications") == [(21,)], what="the others")
+        assert all(hands.accept("later"))
+        assert settling.is_alive()
+        assert hands._writer.state == "closed"
+        assert caplog.text.count("55P03 canceling statement due to lock timeout") == 1
+        operator.rollback()
+        settling.join(10)
+    assert query("SELECT status FROM notifications WHERE notification_id = 'locked'") == [("sent",)]
+
+
+def test_a_passing_error_does_not_keep_a_worker_from_handing_back_its_rows(one, monkeypatch):
+    monkeypatch.setattr("deliveries.ledger.writer.RECONNECT_WAIT", 0.1)
+    with a_worker(LosesAnswers(every=2)) as hands:
+        hands.accept("n1")
+        assert hands._writer.finish(ReleaseWorker(), 10) == 0, "the answer to the first attempt was lost"
+    assert query("SELECT worker_id, crashes FROM notifications") == [(None, 0)]
+
+
+def test_a_last_change_that_finds_no_database_is_given_up_in_time():
+    writer = Writer(partial(connect, "host=127.0.0.1 port=1"), Hand(uuid4(), LEASE))
+    thread = threading.Thread(target=writer.run)
+    thread.start()
+    assert writer.finish(ReleaseWorker(), 1) is None
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def _outcome(hands: Hands, unit) -> str:
@@ -515,6 +550,29 @@ def test_the_same_dead_letter_again_is_counted(one):
     assert query("SELECT count, size, length(body), reasons->>1 FROM dead_letters") == [
         (3, 100_000, 65536, "too large")
     ]
+
+
+def test_a_writer_that_gets_answers_from_a_distant_database_counts_as_moving(monkeypatch):
+    """Each answer takes its time: more together, at least, than a part may hang."""
+    wait, longest = psycopg.Connection.wait, []
+    with a_worker() as hands:
+
+        def distant(connection, *arguments, **more):
+            time.sleep(0.01)
+            if threading.current_thread() is hands._thread:
+                longest.append(time.monotonic() - hands._writer.busy_since)
+            return wait(connection, *arguments, **more)
+
+        monkeypatch.setattr("psycopg.Connection.wait", distant)
+        begun = time.monotonic()
+        hands.write(*(Claim(1) for _ in range(20)), *(letter(b"%d" % number) for number in range(400)))
+        took = time.monotonic() - begun
+    assert 400 > len(longest) > 20, "claims one by one, letters all at once"
+    assert max(longest) < took / 4
+
+
+def letter(body: bytes) -> DeadLettered:
+    return DeadLettered(body, "invalid_message", ["why"], None)
 
 
 def test_a_dead_letter_of_a_notification_that_was_lost_is_not_kept(one, other):

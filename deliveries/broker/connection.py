@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from pika import BasicProperties, BlockingConnection, SelectConnection, frame, spec
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.connection import Parameters
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPConnectionError, AMQPError
 
 # pika's own are: no limit while blocked, one attempt, 15 s for each, and the server's heartbeat.
 DEFAULTS = {
@@ -25,9 +25,8 @@ DEFAULTS = {
 }
 GOODBYE = 1.0  # seconds
 
-#: All that pika raises where RabbitMQ is away, which has no base of its own; ValueError where a connection is reset at
-#: the moment at which it is made.
-AWAY = (AMQPError, AMQPConnectorException, OSError, ValueError)
+#: All that pika raises where RabbitMQ is away, which has no base of its own; see `connecting` as well.
+AWAY = (AMQPError, AMQPConnectorException, OSError)
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +51,15 @@ def impatient(parameters: Parameters, seconds: float = 2.0) -> Parameters:
 
 class NoAnswer(AMQPError):  # type: ignore[misc]
     """RabbitMQ is connected, and silent for longer than we wait."""
+
+
+@contextmanager
+def connecting() -> Iterator[None]:
+    """To make a connection in: what is reset at that very moment is a ValueError of pika's, here an AMQPError."""
+    try:
+        yield
+    except ValueError as error:
+        raise AMQPConnectionError(f"reset while it was made: {error}") from error
 
 
 @contextmanager

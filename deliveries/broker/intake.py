@@ -23,7 +23,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.connection import Parameters
 from pika.exceptions import AMQPError, ConnectionWrongStateError
 
-from deliveries.broker.connection import AWAY, LenientConnection, hang_up
+from deliveries.broker.connection import AWAY, LenientConnection, connecting, hang_up
 from deliveries.broker.envelopes import Arrival, Batch, Envelope
 
 MAX_BATCH_MESSAGES = 100
@@ -70,7 +70,8 @@ class Intake(Consumer):
         self.returned: deque[Delivery] = deque()  # filled by the workers' threads
         self.came_round: float | None = monotonic()  # for the watchdog; None once RabbitMQ is away
         try:
-            self.connection = BlockingConnection(parameters, _impl_class=LenientConnection)
+            with connecting():
+                self.connection = BlockingConnection(parameters, _impl_class=LenientConnection)
             self.channel = self._open_channel(prepare, prefetch)
         except AWAY as error:
             raise _closed(error) from None

@@ -19,6 +19,7 @@ from deliveries.broker.connection import (
     AWAY,
     NoAnswer,
     at_most,
+    connecting,
     hang_up,
     impatient,
     keep_bodies_out_of_logs,
@@ -151,12 +152,16 @@ class PushBroker(RabbitmqBroker):
             raise
         except AMQPError:
             del self.connection
-            with at_most(self.connection, CONFIRM_PATIENCE):
-                self.topology.ensure_dead_letters(self.connection)
+            with connecting():
+                connection = self.connection
+            with at_most(connection, CONFIRM_PATIENCE):
+                self.topology.ensure_dead_letters(connection)
             self._publish(body, properties)
 
     def _publish(self, body: bytes, properties: BasicProperties) -> None:
-        with at_most(self.connection, CONFIRM_PATIENCE):
+        with connecting():
+            connection = self.connection
+        with at_most(connection, CONFIRM_PATIENCE):
             self.channel.basic_publish(
                 self.topology.dead_letter_exchange,
                 self.topology.dead_letter_key,

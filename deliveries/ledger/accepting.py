@@ -116,8 +116,8 @@ class DeadLettered:
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[DeadLettered], hand: Hand) -> list[None]:
-        for change in sorted(changes, key=lambda change: change.body_hash):
-            cursor.execute(DEAD_LETTER, change._row())
+        ordered = sorted(changes, key=lambda change: change.body_hash)
+        cursor.executemany(DEAD_LETTER, [change._row() for change in ordered])
         return [None] * len(changes)
 
     @property

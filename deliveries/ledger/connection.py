@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -37,7 +38,18 @@ PLANS = " ".join(
 BOUNDS = "-c lock_timeout={lock} -c statement_timeout={statement} -c idle_in_transaction_session_timeout={idle}"
 
 
-def connect(conninfo: str, patience: float = 30.0, stall: float = 12.0) -> psycopg.Connection[Any]:
+class WritersConnection(psycopg.Connection[Any]):
+    """Calls `on_wait` before each wait for the server's answer: to a statement, a BEGIN, a COMMIT."""
+
+    on_wait: Callable[[], None] | None = None
+
+    def wait(self, *arguments: Any, **more: Any) -> Any:
+        if self.on_wait is not None:
+            self.on_wait()
+        return super().wait(*arguments, **more)
+
+
+def connect(conninfo: str, patience: float = 30.0, stall: float = 12.0) -> WritersConnection:
     """A connection for the writer. Raises psycopg.OperationalError within seconds when the database is away.
 
     A statement that takes longer than `patience` (s), or waits half as long for a lock, is cancelled by PostgreSQL,
@@ -47,6 +59,6 @@ def connect(conninfo: str, patience: float = 30.0, stall: float = 12.0) -> psyco
     milliseconds = {"lock": patience * 500, "statement": patience * 1000, "idle": stall * 1000}
     bounds = BOUNDS.format(**{bound: int(time) for bound, time in milliseconds.items()})
     options = f"{bounds} {conninfo_to_dict(conninfo).get('options') or ''} {PLANS}"
-    connection = psycopg.connect(conninfo, autocommit=True, application_name="push-writer", options=options)
+    connection = WritersConnection.connect(conninfo, autocommit=True, application_name="push-writer", options=options)
     set_json_loads(orjson.loads, connection)  # json.loads makes integers of 1e30 that orjson cannot write again
     return connection

@@ -8,6 +8,10 @@ import psycopg
 #: (a deadlock), out of resources, locked, shutting down, system error. https://www.postgresql.org/docs/current/errcodes-appendix.html
 PASSING = frozenset({"08", "25", "40", "53", "55", "57", "58"})
 
+#: Of these, what speaks of somebody's lock or of one long statement, and not of the server: the classes of a deadlock
+#: and of a lock timeout, and a statement timeout.
+HELD_UP = ("40", "55", "57014")
+
 
 def is_passing(error: BaseException) -> bool:
     """True when the same change may be written on a new connection; False when it is refused.
@@ -19,6 +23,11 @@ def is_passing(error: BaseException) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate[:2] in PASSING
+
+
+def is_held_up(error: BaseException) -> bool:
+    """True when somebody's lock, or a statement without an end, is in the way of this change: others may be written."""
+    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(HELD_UP)
 
 
 def traceable(error: BaseException) -> BaseException | None:

@@ -12,10 +12,9 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
-import psycopg
-
 from deliveries.ledger.change import Change, Hand
-from deliveries.ledger.faults import describe, is_passing
+from deliveries.ledger.connection import WritersConnection
+from deliveries.ledger.faults import describe, is_held_up, is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,12 @@ BUSY_PAUSE = 0.015
 #: Seconds between attempts to reach a database that is away.
 RECONNECT_WAIT = 0.5
 
-Connect = Callable[[], psycopg.Connection[Any]]
+#: While somebody's lock holds changes up, nothing waits for a lock for longer than this, so that the others go on; who
+#: met it first has waited for as long as the connection allows. Every so many seconds those held up are tried again.
+HASTE = "SET LOCAL lock_timeout = '100ms'"
+HELD_UP_PAUSE = 0.5
+
+Connect = Callable[[], WritersConnection]
 
 
 class Waiter:
@@ -80,11 +84,14 @@ class Writer:
     def __init__(self, connect: Connect, hand: Hand) -> None:
         self._connect = connect
         self._hand = hand
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: WritersConnection | None = None
         self._waiting: deque[Unit] = deque()
+        self._held_up: deque[Unit] = deque()
+        self._again_at = 0.0  # when the first of those held up is tried again
         self._wake = threading.Event()
         self._stopping = False
-        #: When its latest statement began, by the monotonic clock; None while it is idle or the database is away.
+        self._give_up_at = float("inf")
+        #: When it last asked the database for anything, by the monotonic clock; None while idle or cut off from it.
         self.busy_since: float | None = None
         #: The state of the ledger in a breaker's words: open from a commit that failed to the next that does not.
         self.state = "closed"
@@ -117,8 +124,8 @@ class Writer:
         waiter = Waiter(1)
         unit = Unit([last], waiter)
         self._submit([unit])
-        self._stopping = True
-        self._wake.set()
+        self._give_up_at = time.monotonic() + timeout
+        self.stop()
         return unit.results[0] if waiter.wait(timeout) and unit.error is None else None
 
     def stop(self) -> None:
@@ -128,16 +135,17 @@ class Writer:
 
     def run(self) -> None:
         """Commits whatever has gathered, until stopped: at once when idle, in ever larger groups when busy."""
-        while not (self._stopping and not self._waiting):
-            self._wake.wait()
+        while self._waiting or self._held_up or not self._stopping:
+            if not self._waiting:
+                self._wake.wait(HELD_UP_PAUSE if self._held_up else None)
             self._wake.clear()
-            while self._waiting:
-                units = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_UNITS))]
-                self._commit(units)
-                _settle(units)
-                self.busy_since = None
-                if len(units) >= BUSY_UNITS and not self._stopping:
-                    time.sleep(BUSY_PAUSE)
+            units = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_UNITS))]
+            if units:
+                self._commit(units, hasty=bool(self._held_up))
+            self._try_held_up()
+            self.busy_since = None
+            if len(units) >= BUSY_UNITS and not self._stopping:
+                time.sleep(BUSY_PAUSE)
         if self._connection is not None:
             self._connection.close()
 
@@ -145,43 +153,64 @@ class Writer:
         self._waiting.extend(units)
         self._wake.set()
 
-    def _commit(self, units: list[Unit]) -> None:
-        """Commits the units; where one of them is refused, the others are committed without it."""
+    def _commit(self, units: list[Unit], *, hasty: bool) -> None:
+        """Commits the units; where one of them is refused or held up, the others are committed without it."""
         while True:
             try:
-                return self._transact(units)
+                self._transact(units, hasty=hasty)
+                return _settle(units)
             except Exception as error:  # noqa: BLE001 - each is told from the others below
-                if not is_passing(error):
-                    return self._without_the_refused(units, error)
+                if is_held_up(error) or not is_passing(error):
+                    return self._divide(units, error, hasty=hasty)
                 self._reconnect_after(error)
-                if self._stopping:
+                if time.monotonic() > self._give_up_at:
                     return _fail(units, error)
 
-    def _without_the_refused(self, units: list[Unit], error: Exception) -> None:
-        """Halves the units until the refused one stands alone."""
-        if len(units) == 1:
+    def _divide(self, units: list[Unit], error: Exception, *, hasty: bool) -> None:
+        """Halves the units until the one that is refused or held up stands alone."""
+        held_up = is_held_up(error)
+        if held_up and not hasty:
+            logger.warning("Changes are held up, and tried again until they are not: %s", describe(error))
+        if len(units) > 1:
+            half = len(units) // 2
+            for part in (units[:half], units[half:]):
+                self._commit(part, hasty=hasty or held_up)
+        elif held_up and time.monotonic() < self._give_up_at:
+            self._held_up += units
+            self._again_at = time.monotonic() + HELD_UP_PAUSE
+        else:
             logger.error("A change was refused by the database: %s", describe(error))
-            return _fail(units, error)
-        half = len(units) // 2
-        self._commit(units[:half])
-        return self._commit(units[half:])
+            _fail(units, error)
 
-    def _transact(self, units: list[Unit]) -> None:
+    def _try_held_up(self) -> None:
+        """Tries those again that were held up, the longest waiting first, up to one that still is.
+
+        Whoever submitted one waits for it: nothing of theirs can have overtaken it.
+        """
+        while self._held_up and time.monotonic() >= self._again_at:
+            self._commit([self._held_up.popleft()], hasty=True)
+
+    def _transact(self, units: list[Unit], *, hasty: bool = False) -> None:
         if self._connection is None:
             self._connection = self._connect()
+            self._connection.on_wait = self._moves
         changes = [(change, unit, place) for unit in units for place, change in enumerate(unit.changes)]
         for unit in units:
             unit.results = [None] * len(unit.changes)
         changes.sort(key=lambda entry: entry[0].rank)
         with self._connection.transaction(), self._connection.cursor() as cursor:
+            if hasty:
+                cursor.execute(HASTE)
             for _, group in groupby(changes, key=lambda entry: entry[0].rank):
                 entries = list(group)
                 kind = type(entries[0][0])
-                self.busy_since = time.monotonic()
                 results = kind.apply(cursor, [entry[0] for entry in entries], self._hand)
                 for (_, unit, place), result in zip(entries, results, strict=True):
                     unit.results[place] = result
         self.state = "closed"
+
+    def _moves(self) -> None:
+        self.busy_since = time.monotonic()
 
     def _reconnect_after(self, error: Exception) -> None:
         """Drops the connection; the same units are tried again on a new one."""
@@ -197,6 +226,7 @@ def _fail(units: list[Unit], error: BaseException) -> None:
     for unit in units:
         unit.error = error
         unit.results = [None] * len(unit.changes)
+    _settle(units)
 
 
 def _settle(units: list[Unit]) -> None:

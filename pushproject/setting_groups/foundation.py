@@ -49,7 +49,7 @@ class Foundation(BaseSettings):
     watchdog_timeout: float = setting(
         60.0,
         "Seconds that a part of a worker may hang (its loop, its writer, a thread) before its process ends, so that "
-        "its supervisor starts it anew.",
+        "its supervisor starts it anew. A process that was paused for ten times as long is ended when it wakes up.",
         (3, 3600),
     )
     rabbitmq_prefetch_count: int = setting(
