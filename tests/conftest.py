@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.postgres import PostgresServer
 from tests.rabbit import RabbitNode
 
 pytest_plugins = ["tests.world", "tests.api_client"]
+
+#: `--hypothesis-profile chaos`: other examples every time, for about ten minutes.
+settings.register_profile(
+    "chaos",
+    max_examples=3000,
+    stateful_step_count=80,
+    derandomize=False,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
 
 MISSING = "{} is not up: run `make test`, or `python -m tests.services pytest …`"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pushproject.processes import is_alive
+from tests.chaos.test_rabbitmq import away
 from tests.world import ROOT, counted, eventually, query
 
 SABOTEUR = ROOT / "tests" / "saboteur" / "hanging"
@@ -73,10 +74,8 @@ def test_what_others_hold_up_is_no_stall(scene):
     scene.publish(f"n{number}" for number in range(30))
     eventually(lambda: counted("notifications", "status").get("sent", 0) >= 20, what="four rounds of five")
     before = scene.size(running)
-    with scene.postgres.frozen():
-        scene.rabbit.stop()
+    with away(scene.rabbit, "stop"), scene.postgres.frozen():
         time.sleep(LIMIT + 2)
-    scene.rabbit.start()
     scene.drained()
     assert scene.statuses() == {"sent": 30}
     assert BARKED not in running.words()
