@@ -13,11 +13,12 @@ from tests.rabbit import RabbitNode
 
 pytest_plugins = ["tests.world", "tests.api_client"]
 
-# Many and other examples each time, for those tests that look at it: `pytest --hypothesis-profile chaos`.
+#: `--hypothesis-profile chaos`: other examples every time, for about ten minutes.
 settings.register_profile(
     "chaos",
     max_examples=3000,
-    stateful_step_count=60,
+    stateful_step_count=80,
+    derandomize=False,
     deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),

@@ -1,6 +1,8 @@
 """Any interleaving of workers, dispatchers, operators, time and lost answers keeps the ledger's promises.
 
 Transactions are the steps. The examples are always the same ones; `--hypothesis-profile chaos` draws many others.
+One that fails is printed as the shortest list of calls that fails in the same way, with a line that makes it again
+(`@reproduce_failure`), and is the first that the next run with that profile tries.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from deliveries import pipeline, sending, work
-from deliveries.ledger import Accept, claiming
+from deliveries.ledger import Accept, claiming, releasing
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.connection import conninfo
@@ -280,7 +282,7 @@ def clock(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[O
     """The clock of a ledger of the machine's own, and of the modules that look at one."""
     connection = open_ledger(conninfo())
     clock = OneClock(connection)
-    for module in (pipeline, sending, work, claiming):
+    for module in (pipeline, sending, work, claiming, releasing):
         monkeypatch.setattr(module, "time", clock)
     yield clock
     connection.execute("DROP SCHEMA machine CASCADE")

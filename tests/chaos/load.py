@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import requests
-from pika.exceptions import AMQPError
 
 from tests.chaos.scene import Scene
+from tests.chaos.traffic import LOST
 from tests.world import Producer
 
 Message = dict[str, Any]
@@ -24,7 +25,8 @@ class Load:
         self._messages = messages
         self._rate = rate
         self._stopped = threading.Event()
-        self.published_at: dict[str, float] = {}  # by the wall clock of this machine, which is the database's too
+        #: When each was tried first, by the wall clock of this machine, which is the database's too.
+        self.published_at: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._thread.start()
 
@@ -47,9 +49,9 @@ class Load:
             while not self._stopped.is_set():
                 try:
                     producer = producer or Producer(self._scene.rabbit.url)
-                    self.published_at[message["notification_id"]] = time.time()
+                    self.published_at.setdefault(message["notification_id"], time.time())
                     producer.publish(message)
-                except (AMQPError, OSError):  # away, or without a word: whether it was taken is not known
+                except LOST:  # away, or without a word: whether it was taken is not known
                     producer = None
                     self._stopped.wait(0.3)
                 else:
@@ -58,7 +60,8 @@ class Load:
             if self._stopped.is_set():
                 break
         if producer is not None:
-            producer.close()
+            with suppress(*LOST):
+                producer.close()
 
 
 class Client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,12 +17,17 @@ Act = Callable[[], Callable[[], object] | None]
 
 @dataclass
 class Mischief:
-    """Makes a fault every 5 to 15 s. Those that last are mended after 2 to 8 s; dead workers are started again."""
+    """Makes a fault every 5 to 15 s. Those that last are mended after 2 to 8 s; dead workers are started again.
+
+    `died` has the logs of those that nobody killed or told to stop, with how they ended: there must be none.
+    """
 
     scene: Scene
     random: random.Random
     workers: int
     made: Counter[str] = field(default_factory=Counter)
+    died: list[str] = field(default_factory=list)
+    _ended: list[WorkerProcess] = field(default_factory=list)
     _mend_at: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
     _next: float = 0.0
 
@@ -50,6 +56,11 @@ class Mischief:
         self.scene.broker.come_back()
         self._supervise()
 
+    def all_run(self) -> bool:
+        """Whether all workers run; one that was told to stop in the last moment is replaced."""
+        self._supervise()
+        return all(worker.running for worker in self.alive)
+
     def _mend(self, now: float) -> None:
         for due, mend in list(self._mend_at):
             if due <= now:
@@ -57,7 +68,10 @@ class Mischief:
                 mend()
 
     def _supervise(self) -> None:
-        self.alive = [worker if worker.running else self.scene.worker() for worker in self.alive]
+        for worker in [worker for worker in self.alive if not worker.running]:
+            if worker not in self._ended or worker.status not in (0, -signal.SIGKILL):
+                self.died.append(f"{worker.log.name}: {worker.status}")
+            self.alive[self.alive.index(worker)] = self.scene.worker()
 
     def _kinds(self) -> dict[str, Act]:
         scene = self.scene
@@ -89,13 +103,15 @@ class Mischief:
         self.scene.kill(self._victim())
 
     def _kill_all(self) -> None:
+        self._ended += self.alive
         self.scene.kill(*self.alive)
 
     def _stop(self) -> None:
         self._victim().tell_to_stop()
 
     def _victim(self) -> WorkerProcess:
-        return self.random.choice(self.alive)
+        self._ended.append(self.random.choice(self.alive))
+        return self._ended[-1]
 
     def _rabbit_killed(self) -> None:
         self.scene.rabbit.kill()

@@ -15,7 +15,7 @@ from tests.world import message, query
 
 @pytest.mark.fault("two workers, one row")
 def test_three_workers_that_are_woken_for_the_same_thousand_rows_send_each_once(scene):
-    for worker in [scene.worker() for _ in range(3)]:
+    for worker in [scene.worker(DELIVERY_LEASE="6") for _ in range(3)]:
         worker.wait_until_ready()
     ids = [f"n{number}" for number in range(1000)]
     direct.write([Accept(read_document(message(id)), "api", False, 3600.0) for id in ids])

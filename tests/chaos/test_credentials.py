@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.chaos.scene import Scene, wait
+from tests.chaos.scene import Scene, at_work, wait
 from tests.world import counted, eventually
 
 BATCH = 40  # notifications, five times a second: some are always in the air
@@ -24,11 +24,13 @@ def steady_stream(scene: Scene) -> Iterator[None]:
             scene.publish(f"n{number + more}" for more in range(BATCH))
             number += BATCH
 
-    thread = threading.Thread(target=publish)
+    thread = threading.Thread(target=publish, daemon=True)
     thread.start()
-    yield
-    over.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(30)
 
 
 def tokens(scene: Scene) -> int:
@@ -45,8 +47,8 @@ def goes_on(scene: Scene) -> None:
 @pytest.mark.fault("credentials rotated")
 def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
     workers = [scene.worker(), scene.worker()]
-    for worker in workers:
-        worker.wait_until_ready()
+    at_work(scene, *workers)
+    sizes = [scene.size(worker) for worker in workers]
     key_file = scene.sandbox.key_file
     with steady_stream(scene):
         goes_on(scene)
@@ -69,4 +71,6 @@ def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
     assert scene.statuses() == {"sent": len(scene.confirmed)}
     assert set(counted("push_attempts", "outcome")) == {"waiting"}
     assert set(counted("push_deliveries", "attempts")) == {1}, "only the one that succeeded, of each"
+    for worker, size in zip(workers, sizes, strict=True):
+        scene.check_size(worker, size)
     scene.check()

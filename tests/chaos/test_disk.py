@@ -44,10 +44,10 @@ def copied(postgres: PostgresServer, disk: Path) -> Iterator[PostgresServer]:
     copy.directory.mkdir()
     copy.directory.chmod(0o777)  # under root the server is another user
     copy.cluster.run("pg_basebackup", "-d", postgres.url, "-D", copy.directory / "data", "--checkpoint=fast")
-    copy.start()
-    connection.close()
-    connection.settings_dict["PORT"] = str(copy.port)
     try:
+        copy.start()
+        connection.close()
+        connection.settings_dict["PORT"] = str(copy.port)
         yield copy
     finally:
         connection.close()

@@ -5,16 +5,9 @@ import time
 import pytest
 
 from tests.chaos.load import Load
-from tests.world import SandboxProcess, eventually, message, query
+from tests.world import eventually, message, query
 
 P99_LIMIT = 3.0  # seconds
-
-
-@pytest.fixture
-def brisk_sandbox(tmp_path):
-    process = SandboxProcess(tmp_path / "brisk-sandbox", "--fcm-latency", "50")
-    yield process
-    process.stop()
 
 
 @pytest.mark.long
@@ -55,14 +48,14 @@ def test_six_thousand_survive_four_crashes(slow_scene, tell):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.fault("rolling deploy")
-def test_twenty_rolling_restarts_cost_nothing_but_a_moment(scene, brisk_sandbox, tell):
-    scene.sandbox = brisk_sandbox
-    workers = [scene.worker().wait_until_ready(), scene.worker().wait_until_ready()]
+def test_twenty_rolling_restarts_cost_nothing_but_a_moment(brisk_scene, tell):
+    scene, patient = brisk_scene, {"DELIVERY_LEASE": "6"}
+    workers = [scene.worker(**patient).wait_until_ready(), scene.worker(**patient).wait_until_ready()]
     load = Load(scene, (message(f"n{number}") for number in range(10**6)), 300)
     for turn in range(20):
         time.sleep(2)
         assert workers[turn % 2].terminate() == 0
-        workers[turn % 2] = scene.worker().wait_until_ready()
+        workers[turn % 2] = scene.worker(**patient).wait_until_ready()
     load.stop()
     scene.drained()
     [[count, accepted_to_sent]] = query(

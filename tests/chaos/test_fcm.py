@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.chaos.scene import Scene, wait
+from tests.chaos.scene import Scene, at_work, wait, with_copies
 from tests.world import Producer, SandboxProcess, counted, eventually, query
 
 #: So many failures do not open the breaker: what is looked at is each notification's own patience.
@@ -104,8 +104,8 @@ def test_a_quota_is_waited_for_as_long_as_fcm_says_and_burns_nothing(scene):
 @pytest.mark.fault("FCM quota")
 def test_in_a_storm_of_429_nothing_is_asked_earlier_than_allowed(scene):
     workers = [scene.worker(), scene.worker()]
-    for worker in workers:
-        worker.wait_until_ready()
+    at_work(scene, *workers)
+    early, sizes = scene.accepted(), [scene.size(worker) for worker in workers]
     scene.sandbox.control("fcm", "quota", retry_after=10, seconds=30)
     scene.publish(ids("n", 2000))
     scene.drained(within=90)
@@ -116,19 +116,22 @@ def test_in_a_storm_of_429_nothing_is_asked_earlier_than_allowed(scene):
     gaps = [(b - a).total_seconds() for asked in times.values() for a, b in pairwise(sorted(asked))]
     assert len(gaps) > 2000, "each was refused at least once"
     assert min(gaps) >= 10 - 0.01, "nothing earlier than allowed"
-    assert scene.statuses() == {"sent": 2000}
-    assert scene.burnt() == 2000, "the one that succeeded, of each"
+    assert scene.statuses() == {"sent": early + 2000}
+    assert scene.burnt() == early + 2000, "the one that succeeded, of each"
+    for worker, size in zip(workers, sizes, strict=True):
+        scene.check_size(worker, size)
     assert not [worker.log for worker in workers if "breaker fcm" in worker.words()]
     scene.check()
 
 
 @pytest.mark.fault("FCM in trouble")
 def test_fcm_in_trouble_is_given_ten_seconds_then_twice_as_many_and_never_beyond_the_expiry(scene):
-    scene.worker(**PATIENT).wait_until_ready()
+    worker = scene.worker(**PATIENT).wait_until_ready()
+    before = scene.warmed(worker)
     scene.sandbox.control("fcm", "down")
     scene.publish(ids("lucky", 30))
     scene.publish(ids("unlucky", 5))
-    scene.publish(ids("short", 5), ttl=3)
+    scene.publish(ids("short", 5), ttl=8)
     eventually(lambda: len(scene.waits()) == 40, what="a first failure for each")
     [[beyond]] = query("SELECT count(*) FROM notifications WHERE next_attempt_at > expires_at")
     assert beyond == 0
@@ -152,6 +155,7 @@ def test_fcm_in_trouble_is_given_ten_seconds_then_twice_as_many_and_never_beyond
     scene.drained()
     assert ended("lucky-%") == {("sent", ""): 30}
     check_dead_letters(scene, 5)
+    scene.check_size(worker, with_copies(before))
     scene.check()
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.chaos.scene import Scene, wait
+from tests.chaos.scene import Scene, wait, with_copies
 from tests.chaos.traffic import traffic
 from tests.rabbit import RabbitNode
 from tests.world import WorkerProcess, eventually, query
@@ -52,12 +52,6 @@ def copies_paid(scene: Scene) -> None:
     eventually(paid, what="all copies paid")
 
 
-def with_copies(size: tuple[int, int, int]) -> tuple[int, int, int]:
-    """As big once the first copy of a dead letter was due: for these it has a thread with a connection."""
-    threads, database, broker = size
-    return threads + 1, database, broker + 1
-
-
 @pytest.mark.fault("RabbitMQ restarted")
 @pytest.mark.parametrize("end", ["kill", pytest.param("stop", marks=pytest.mark.long)])
 def test_without_rabbitmq_the_api_accepts_and_the_workers_send_and_both_come_back(scene, end):
@@ -81,8 +75,8 @@ def test_without_rabbitmq_the_api_accepts_and_the_workers_send_and_both_come_bac
 
 @contextmanager
 def away(rabbit: RabbitNode, end: str) -> Iterator[None]:
-    getattr(rabbit, end)()
     try:
+        getattr(rabbit, end)()
         yield
     finally:
         rabbit.start()
@@ -180,10 +174,12 @@ def test_a_link_that_hangs_for_longer_than_the_heartbeats_is_made_anew(scene):
 
 
 @pytest.mark.fault("RabbitMQ alarm")
-def test_under_an_alarm_the_api_accepts_and_the_workers_send(scene):
+@pytest.mark.parametrize("of", ["memory", pytest.param("disk", marks=pytest.mark.long)])
+def test_under_an_alarm_the_api_accepts_and_the_workers_send(scene, of):
     worker = both(scene, RABBITMQ_URL=scene.variables["RABBITMQ_URL"] + "?blocked_connection_timeout=2")
+    before, process = scene.size(worker), worker.children()
     eventually(lambda: scene.health()["status"] == "ok", what="health that is ok")
-    with alarm(scene.rabbit):
+    with alarm(scene.rabbit, of):
         posted(scene, "blocked")
         assert scene.post("given-up", user="baduser-1") == 202
         eventually(lambda: scene.health()["rabbitmq"].get("blocked"), what="health that sees it")
@@ -194,17 +190,27 @@ def test_under_an_alarm_the_api_accepts_and_the_workers_send(scene):
     assert scene.depth("failed.queue") >= 1, "what was sent into the alarm may arrive after it as well"
     eventually(lambda: scene.health()["status"] == "ok", what="health that is ok again")
     scene.drained()
+    assert worker.children() == process, "it was not started anew"
+    scene.check_size(worker, with_copies(before))
     scene.check()
 
 
+#: What makes RabbitMQ believe that it is short of something, and what is the usual.
+LIMITS = {
+    "memory": ("set_vm_memory_high_watermark", "0.0001", "0.4"),
+    "disk": ("set_disk_free_limit", "1000000GB", "50MB"),
+}
+
+
 @contextmanager
-def alarm(rabbit: RabbitNode) -> Iterator[None]:
-    """RabbitMQ has no memory to speak of, and takes no message from anybody."""
-    rabbit.ctl("set_vm_memory_high_watermark", "0.0001")
+def alarm(rabbit: RabbitNode, of: str) -> Iterator[None]:
+    """RabbitMQ has next to no memory or disk left, and takes no message from anybody."""
+    command, alarming, usual = LIMITS[of]
     try:
+        rabbit.ctl(command, alarming)
         yield
     finally:
-        rabbit.ctl("set_vm_memory_high_watermark", "0.4")
+        rabbit.ctl(command, usual)
 
 
 @pytest.mark.fault("publish refused")
@@ -230,8 +236,8 @@ def test_refused_wake_ups_and_copies_hold_nothing_up(scene):
 @contextmanager
 def refusing(rabbit: RabbitNode, queues: str) -> Iterator[None]:
     """Queues that take no message: RabbitMQ nacks each."""
-    rabbit.ctl("set_policy", "--apply-to", "queues", "full", f"^({queues})$", NOTHING)
     try:
+        rabbit.ctl("set_policy", "--apply-to", "queues", "full", f"^({queues})$", NOTHING)
         yield
     finally:
         rabbit.ctl("clear_policy", "full")

@@ -12,7 +12,9 @@ import pytest
 
 from tests.chaos.load import Client, Load
 from tests.chaos.mischief import Mischief
-from tests.world import SandboxProcess, eventually, message, query
+from tests.chaos.scene import Scene, at_work, with_copies
+from tests.chaos.test_watchdog import BARKED
+from tests.world import WorkerProcess, eventually, message, query
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 NOTIFICATIONS = int(os.environ.get("SOAK_NOTIFICATIONS", "20000"))
@@ -37,19 +39,21 @@ def some(dice: random.Random, prefix: str, count: int):
             yield body
 
 
-@pytest.fixture
-def soak_sandbox(tmp_path):
-    process = SandboxProcess(tmp_path / "soak-sandbox", "--fcm-latency", "50")
-    yield process
-    process.stop()
+def all_are_alike(scene: Scene, survivors: list[WorkerProcess]) -> None:
+    """I6: who lived through some of it has what a fresh worker has, and a thread for copies if any was due."""
+    fresh = scene.worker()
+    at_work(scene, *survivors, fresh)
+    usual = scene.size(fresh)
+    for worker in survivors:
+        eventually(lambda one=worker: scene.size(one) in (usual, with_copies(usual)), what=f"{worker.log.name} {usual}")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(SECONDS + 600)
 @pytest.mark.fault("everything at random")
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_stuck_or_unreported(seed, scene, soak_sandbox, tell):
-    scene.sandbox = soak_sandbox
+def test_nothing_is_lost_stuck_or_unreported(seed, brisk_scene, tell):
+    scene = brisk_scene
     dice = random.Random(seed)
     mischief = Mischief(scene, random.Random(dice.random()), workers=2)
     mischief.start()
@@ -67,7 +71,7 @@ def test_nothing_is_lost_stuck_or_unreported(seed, scene, soak_sandbox, tell):
     load.finish(within=300)
     client.finish()
     scene.forgive_lost_answers()
-    eventually(lambda: all(worker.running for worker in mischief.alive), what="workers that run")
+    eventually(mischief.all_run, what="workers that run")
     scene.drained(within=240)
     figures = {
         "accepted": len(scene.confirmed),
@@ -77,8 +81,16 @@ def test_nothing_is_lost_stuck_or_unreported(seed, scene, soak_sandbox, tell):
         "repeats at FCM": scene.repeats(),
         "API answers": client.answers,
         "faults": dict(mischief.made),
+        "died by themselves": mischief.died,
     }
     tell(json.dumps(figures))
+    assert sum(mischief.made.values()) > 0
+    assert mischief.died == [], "nobody dies that was not killed or told to stop"
+    assert not [worker.log for worker in scene.workers if BARKED in worker.words()]
+    assert client.answers.keys() <= {0, 202, 503}, "0 is no answer at all"
+    assert len(load.published_at) == NOTIFICATIONS - share
+    assert scene.confirmed >= load.published_at.keys()
+    all_are_alike(scene, mischief.alive)
     scene.check()
     assert scene.repeats() <= scene.unknowns()
     assert not any("crash_loop" in status for status in figures["statuses"])

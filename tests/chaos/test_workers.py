@@ -26,14 +26,15 @@ def test_a_killed_worker_costs_one_resend_of_what_was_in_the_air(slow_scene):
 @pytest.mark.fault("rolling deploy")
 def test_workers_that_are_replaced_one_after_the_other_repeat_and_lose_nothing(slow_scene):
     scene = slow_scene
-    running = [scene.worker(), scene.worker()]
+    patient = {"DELIVERY_LEASE": "6"}
+    running = [scene.worker(**patient), scene.worker(**patient)]
     for worker in running:
         worker.wait_until_ready()
     leaving = []
     with ThreadPoolExecutor() as pool, traffic(scene.rabbit.url, scene.confirmed, "n", pause=0.01):
         eventually(lambda: scene.accepted() > 20, what="some of them sent")
         for _ in range(3):
-            running.append(scene.worker().wait_until_ready())
+            running.append(scene.worker(**patient).wait_until_ready())
             leaving.append(pool.submit(running.pop(0).terminate))
     assert [left.result() for left in leaving] == [0, 0, 0], "in good order"
     scene.drained()

@@ -7,9 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from pika.exceptions import AMQPError
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
+from deliveries.broker.connection import AWAY
 from tests.world import Producer, message
+
+#: Whatever pika may raise to a producer whose RabbitMQ goes away, in whatever moment.
+LOST = (*AWAY, AMQPConnectorException, OSError, ValueError)
 
 
 @contextmanager
@@ -19,13 +23,14 @@ def traffic(url: str, confirmed: set[str], prefix: str, *, pause: float = 0.02) 
     What RabbitMQ confirmed is in `confirmed`; what it did not is published again, so it may be there twice.
     """
     over = threading.Event()
-    thread = threading.Thread(target=_publish, args=(url, confirmed, prefix, pause, over))
+    thread = threading.Thread(target=_publish, args=(url, confirmed, prefix, pause, over), daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join(30)
+    assert not thread.is_alive(), "the gateway hangs"
 
 
 def _publish(url: str, confirmed: set[str], prefix: str, pause: float, over: threading.Event) -> None:
@@ -39,7 +44,7 @@ def _publish(url: str, confirmed: set[str], prefix: str, pause: float, over: thr
                 confirmed.add(id)
                 id = next(ids)
             producer.close()
-        except (AMQPError, OSError):
+        except LOST:
             time.sleep(0.2)
 
 
