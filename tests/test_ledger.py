@@ -1,7 +1,11 @@
 """The ledger's promises: once is once, claims are exclusive, late answers change nothing, bad rows fall alone."""
 
+import importlib
+import pkgutil
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +15,7 @@ import psycopg
 import pytest
 from django.db import connections
 
+import deliveries.ledger
 from deliveries.contract import read_document
 from deliveries.ledger import (
     Abandon,
@@ -418,6 +423,25 @@ def test_orphans_are_put_down_once_though_the_answer_was_lost(one, monkeypatch):
         assert loses.lost == 1
     assert query("SELECT DISTINCT crashes, fence, worker_id, status FROM notifications") == [(1, 2, None, "pending")]
     assert counted("push_attempts", "notification_id") == {"n1": 1, "n2": 1, "n3": 1}
+
+
+def test_the_count_of_crashes_has_an_end(one, other):
+    one.accept("n1")
+    query("UPDATE notifications SET crashes = 32767")
+    one.die()
+    assert other.release_orphans() == 1
+    assert query("SELECT crashes FROM notifications") == [(1000,)]
+
+
+def test_every_kind_of_change_has_a_rank_of_its_own():
+    """Two kinds of one rank would be mixed up by the writer, and applied as the first of them."""
+    for module in pkgutil.iter_modules(deliveries.ledger.__path__, "deliveries.ledger."):
+        importlib.import_module(module.name)
+    modules = [module for name, module in sys.modules.items() if name.startswith("deliveries.ledger.")]
+    kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+    ranks = Counter(kind.rank for kind in kinds if "rank" in vars(kind))
+    assert len(ranks) > 20
+    assert {rank: count for rank, count in ranks.items() if count > 1} == {}
 
 
 def test_what_is_urgent_is_put_down_and_carried_first(one, other):

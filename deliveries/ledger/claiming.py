@@ -137,7 +137,7 @@ class ClaimSuspects:
     Never more than `limit`; high priority first. Results in their Work.
     """
 
-    rank: ClassVar[int] = 16
+    rank: ClassVar[int] = 17
 
     limit: int
 

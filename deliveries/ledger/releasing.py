@@ -38,7 +38,7 @@ WHERE NOT EXISTS (SELECT FROM push_deliveries d WHERE d.notification_id = orphan
 
 RELEASE = """
 UPDATE notifications SET worker_id = NULL, fence = fence + 1, next_attempt_at = now(), updated_at = now(),
-    status = CASE WHEN status = 'sending' THEN 'pending' ELSE status END, crashes = crashes + %(crashes)s
+    status = CASE WHEN status = 'sending' THEN 'pending' ELSE status END, crashes = least(crashes, 999) + %(crashes)s
 WHERE notification_id = ANY(%(ids)s)
 """
 
