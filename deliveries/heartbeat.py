@@ -18,6 +18,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from deliveries.ledger.change import Hand
+from deliveries.ledger.connection import spread
 from deliveries.ledger.faults import describe
 from deliveries.wall_clock import WallClock
 
@@ -42,7 +43,7 @@ class Heartbeat:
     """Beats five times a lease. `alive` is False once so much time has passed that others may soon call us dead."""
 
     def __init__(self, conninfo: str, hand: Hand, vitals: Vitals) -> None:
-        self._conninfo = conninfo
+        self._conninfo, self._connecting = spread(conninfo, hand.lease / 5)
         self._hand = hand
         self._vitals = vitals
         self.patience = hand.lease * 0.8  # seconds without a beat until this worker may start nothing
@@ -109,11 +110,11 @@ class Heartbeat:
         await self._drop()
 
     async def _beat(self, patience: float) -> None:
-        """Raises TimeoutError after so many seconds each for connecting and for the answer, and psycopg.Error."""
+        """Raises psycopg.Error, and TimeoutError: after so many seconds for the answer, or those for connecting."""
         begun = time.monotonic()
         is_new = self._connection is None
         if self._connection is None:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._connecting):
                 self._connection = await psycopg.AsyncConnection.connect(
                     self._conninfo, autocommit=True, application_name="push-heartbeat"
                 )
