@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from psycopg import Cursor
 from psycopg.rows import dict_row
+from pydantic import ValidationError
 
 from deliveries.contract import PushRequest
+from deliveries.faults import faults
 from deliveries.ledger.change import ALIVE, Hand
 from deliveries.ledger.releasing import COUNT_UNKNOWN, taken
 from deliveries.models import Status
@@ -44,8 +46,8 @@ WITH taken AS (
 {_TAKE}"""
 
 LOAD = """
-SELECT notification_id, request, fence, high_priority, status, attempts, error_code, error_message, ended_at,
-       report_attempts, reported_status, resolve_again, cancel_reason, crashes,
+SELECT notification_id, user_id, correlation_id, request, fence, high_priority, status, attempts, error_code,
+       error_message, ended_at, report_attempts, reported_status, resolve_again, cancel_reason, crashes,
        extract(epoch FROM expires_at - now())::float8 AS expires_in
 FROM notifications WHERE notification_id = ANY(%(ids)s)
 """
@@ -72,9 +74,21 @@ def _load(cursor: Cursor[Any], ids: list[str]) -> list[Work]:
     return list(works.values())
 
 
+def _request(row: dict[str, Any]) -> tuple[PushRequest, str]:
+    """The request, or just its ids and what is wrong with it: nobody else is to wait because of one that is broken."""
+    try:
+        return PushRequest.model_validate(row["request"]), ""
+    except ValidationError as error:
+        ids = {name: row[name] for name in ("notification_id", "user_id", "correlation_id")}
+        wrong = (f"{field} {fault}" if field else fault for field, fault in faults(error))
+        return PushRequest.model_construct(**ids), f"{'; '.join(wrong)}."
+
+
 def _work(row: dict[str, Any]) -> Work:
+    request, unreadable = _request(row)
     return Work(
-        request=PushRequest.model_validate(row["request"]),
+        request=request,
+        unreadable=unreadable,
         fence=row["fence"],
         high_priority=row["high_priority"],
         expires_at=time.monotonic() + row["expires_in"],
