@@ -133,35 +133,22 @@ class Claim:
         return _load(cursor, ids)
 
 
-#: How many are carried together whose worker has stopped once. Of some hundreds one may be the reason: all go by in
-#: groups then, and its own group one by one. That takes the fewest rounds with about their root in a group; 600, with
-#: FCM at 200 ms, pass in 9 s.
-GROUP = 20
-
-#: The groups: how often the worker has stopped with them, from and to, and how many these are at most. Those with which
-#: it stopped once come first, for hardly one of them is the reason: they do not wait while others are carried one by
-#: one, and somebody who kills workers three times in a row hardly ever meets the same notification for the third time.
-GROUPS = ((1, 1, GROUP), (2, 2**15 - 1, 1))
-
-
 @dataclass(slots=True)
 class ClaimSuspects:
-    """Claims due notifications whose worker stopped while it had them in work, one group of those above.
+    """Claims up to `limit` due notifications whose worker stopped while it had them in work: once, or `again`.
 
-    Never more than `limit`; high priority first. Results in their Work.
+    High priority first. Results in their Work.
     """
 
     rank: ClassVar[int] = 17
 
     limit: int
+    again: bool = False
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[ClaimSuspects], hand: Hand) -> list[list[Work]]:
         return [change._claim(cursor, hand) for change in changes]
 
     def _claim(self, cursor: Cursor[Any], hand: Hand) -> list[Work]:
-        for least, most, together in GROUPS:
-            group = {"least": least, "most": most, "limit": min(together, self.limit)}
-            if ids := taken(cursor, TAKE_SUSPECTS, hand.parameters() | group):
-                return _load(cursor, ids)
-        return []
+        crashes = {"least": 2, "most": 2**15 - 1} if self.again else {"least": 1, "most": 1}
+        return _load(cursor, taken(cursor, TAKE_SUSPECTS, hand.parameters() | crashes | {"limit": self.limit}))
