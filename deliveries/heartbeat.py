@@ -32,8 +32,19 @@ SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.br
 RETURNING clock_timestamp()
 """
 
-#: Workers that have been silent for a day are forgotten.
-FORGET = "DELETE FROM workers WHERE heartbeat_at < now() - interval '1 day'"
+#: Workers that have been silent for a day are forgotten, once their rows are in other hands: by it these are found.
+FORGET = """
+DELETE FROM workers w WHERE heartbeat_at < now() - interval '1 day'
+AND NOT EXISTS (SELECT FROM notifications n WHERE n.worker_id = w.id)
+"""
+
+#: Those whose rows are still in their name, though they were forgotten or their own rows deleted.
+REMEMBER = """
+INSERT INTO workers (id, host, pid, heartbeat_at)
+SELECT DISTINCT worker_id, 'unknown', 0, 'epoch'::timestamptz FROM notifications n
+WHERE worker_id IS NOT NULL AND NOT EXISTS (SELECT FROM workers w WHERE w.id = n.worker_id)
+ON CONFLICT DO NOTHING
+"""
 
 #: What a beat tells: how many notifications are in flight, and the state of the breakers.
 Vitals = Callable[[], tuple[int, dict[str, Any]]]
@@ -124,6 +135,7 @@ class Heartbeat:
             await self._tell(self._connection)
             if is_new:
                 await self._connection.execute(FORGET)
+                await self._connection.execute(REMEMBER)
         except psycopg.OperationalError:
             if loop.time() < end.when():
                 raise
