@@ -12,6 +12,7 @@ CRASH_LOOP = (
     "Its worker stopped {} times in a row while it had this notification in work, "
     "the last time with no other suspect beside it: it is not tried again."
 )
+UNREADABLE = "The request cannot be read as it stands in the ledger: {}"
 
 
 def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
@@ -34,11 +35,16 @@ def given_up(attempts: int, reason: str) -> str:
 
 
 def what_ends_it(work: Work) -> Ended | None:
-    """Why nothing more is to be sent, though something could be: it is cancelled, stops its workers, or is too late."""
+    """Why nothing more is to be sent, though something could be.
+
+    It is cancelled, stops its workers, cannot be read, or is too late.
+    """
     if work.cancel_reason:
         return cancelled(work.cancel_reason)
     if work.stops_workers:
         return Ended(Status.FAILED, "crash_loop", CRASH_LOOP.format(work.crashes))
+    if work.unreadable:
+        return Ended(Status.FAILED, "unreadable_request", UNREADABLE.format(work.unreadable))
     if work.time_left > 0:
         return None
     if not work.error_message:

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from deliveries.ledger.change import Hand
+from deliveries.ledger.connection import spread
 from deliveries.ledger.faults import describe
 from deliveries.wall_clock import WallClock
 
@@ -31,8 +32,19 @@ SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.br
 RETURNING clock_timestamp()
 """
 
-#: Workers that have been silent for a day are forgotten.
-FORGET = "DELETE FROM workers WHERE heartbeat_at < now() - interval '1 day'"
+#: Workers that have been silent for a day are forgotten, once their rows are in other hands: by it these are found.
+FORGET = """
+DELETE FROM workers w WHERE heartbeat_at < now() - interval '1 day'
+AND NOT EXISTS (SELECT FROM notifications n WHERE n.worker_id = w.id)
+"""
+
+#: Those whose rows are still in their name, though they were forgotten or their own rows deleted.
+REMEMBER = """
+INSERT INTO workers (id, host, pid, heartbeat_at)
+SELECT DISTINCT worker_id, 'unknown', 0, 'epoch'::timestamptz FROM notifications n
+WHERE worker_id IS NOT NULL AND NOT EXISTS (SELECT FROM workers w WHERE w.id = n.worker_id)
+ON CONFLICT DO NOTHING
+"""
 
 #: What a beat tells: how many notifications are in flight, and the state of the breakers.
 Vitals = Callable[[], tuple[int, dict[str, Any]]]
@@ -42,7 +54,7 @@ class Heartbeat:
     """Beats five times a lease. `alive` is False once so much time has passed that others may soon call us dead."""
 
     def __init__(self, conninfo: str, hand: Hand, vitals: Vitals) -> None:
-        self._conninfo = conninfo
+        self._conninfo, self._connecting = spread(conninfo, hand.lease / 5)
         self._hand = hand
         self._vitals = vitals
         self.patience = hand.lease * 0.8  # seconds without a beat until this worker may start nothing
@@ -109,11 +121,11 @@ class Heartbeat:
         await self._drop()
 
     async def _beat(self, patience: float) -> None:
-        """Raises TimeoutError after so many seconds each for connecting and for the answer, and psycopg.Error."""
+        """Raises psycopg.Error, and TimeoutError: after so many seconds for the answer, or those for connecting."""
         begun = time.monotonic()
         is_new = self._connection is None
         if self._connection is None:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(self._connecting):
                 self._connection = await psycopg.AsyncConnection.connect(
                     self._conninfo, autocommit=True, application_name="push-heartbeat"
                 )
@@ -123,6 +135,7 @@ class Heartbeat:
             await self._tell(self._connection)
             if is_new:
                 await self._connection.execute(FORGET)
+                await self._connection.execute(REMEMBER)
         except psycopg.OperationalError:
             if loop.time() < end.when():
                 raise

@@ -69,6 +69,7 @@ class Work:
     resolve_again: bool = False  # its devices and its text are to be fetched anew
     cancel_reason: str = ""
     crashes: int = 0  # how often in a row its worker stopped while it had it in work
+    unreadable: str = ""  # what is wrong with the request as it is stored; it holds no more than the ids then
     stage: str = ""  # the step it is in, for its history
     id: str = field(init=False)
 

@@ -1,11 +1,18 @@
 """The ledger's connections: what bounds them, that the operator's word wins, and what they outlast."""
 
+import asyncio
+import socket
 from contextlib import contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
+from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 
+from deliveries.heartbeat import Heartbeat
+from deliveries.ledger.asking import ask
+from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import connect, conninfo
 from pushproject.database import PATIENCE
 from tests.processes import free_port
@@ -38,6 +45,31 @@ def test_of_several_servers_the_one_that_takes_writes_is_found():
     several = {"host": f"127.0.0.1,{known['host']}", "port": f"{free_port()},{known['port']}"}
     with connect(psycopg.conninfo.make_conninfo(**known | several, target_session_attrs="read-write")) as found:
         assert found.info.port == int(known["port"])
+
+
+@pytest.fixture
+def silent_first(monkeypatch):
+    """Before the server there is one that takes connections and says nothing."""
+    known = connections["default"].settings_dict
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setitem(known, "PORT", f"{silent.getsockname()[1]},{known['PORT']}")
+        monkeypatch.setitem(known, "HOST", f"127.0.0.1,{known['HOST']}")
+        yield
+
+
+def test_a_first_server_that_is_silent_cuts_no_worker_off_from_the_second(silent_first):
+    async def live() -> bool:
+        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), 10.0), lambda: (0, {}))
+        async with asyncio.timeout(20):
+            await heartbeat.start()
+        await heartbeat.stop()
+        return heartbeat.alive()
+
+    assert asyncio.run(live())
+
+
+def test_a_first_server_that_is_silent_keeps_no_answer_from_who_asks(silent_first):
+    ask(lambda asked: asked.execute("SELECT 1"), 2.0)
 
 
 def test_a_locked_table_is_waited_for(engine, caplog):

@@ -45,6 +45,24 @@ def test_a_dead_letter_with_a_hostile_correlation_id_stops_nothing(engine, sandb
     dispatching()
 
 
+def test_a_request_that_cannot_be_read_ends_and_is_reported_and_holds_nobody_up(engine, sandbox, caplog):
+    broken = {"device_tokens": [{"token": ["SECRETTOKEN"]}], "title": 5.5, "ttl": "SECRETTOKEN"}
+    insert_due("broken", "odd")
+    query("UPDATE notifications SET request = %s WHERE notification_id = 'broken'", json.dumps(broken))
+    query("UPDATE notifications SET request = '[1]' WHERE notification_id = 'odd'")
+    engine()
+    dispatching()
+    eventually(all_ended)
+    for id, wrong in (("broken", "ttl should be"), ("odd", "ledger: should be an object.")):
+        [[status, code, reason]] = query(
+            "SELECT status, error_code, error_message FROM notifications WHERE notification_id = %s", id
+        )
+        assert (status, code, wrong in reason) == ("failed", "unreadable_request", True), reason
+        assert [report["status"] for report in sandbox.reports()[id]] == ["failed"]
+        assert "SECRETTOKEN" not in reason + caplog.text
+    check_invariants(sandbox)
+
+
 def test_a_copy_that_fails_stops_nothing(engine, sandbox):
     running = engine()
     refused = threading.Event()

@@ -11,6 +11,7 @@ from django.db import connection
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import conninfo
+from tests.test_engine import insert_due
 from tests.world import all_ended, eventually, message, query
 
 LEASE = 5.0
@@ -51,6 +52,19 @@ def test_a_connection_that_falls_silent_is_hung_up_and_the_next_beat_comes_in_ti
             await heartbeat.stop()
 
     assert asyncio.run(live()) < LEASE + 1
+
+
+def test_rows_of_a_worker_that_is_not_on_record_are_taken_over(engine, sandbox):
+    """Such as were left when silent workers were forgotten after a day, whatever was still in their name."""
+    insert_due("stranded", "silent")
+    query("UPDATE notifications SET worker_id = gen_random_uuid(), next_attempt_at = NULL")
+    query(
+        "INSERT INTO workers (id, host, pid, heartbeat_at) SELECT worker_id, 'test', 1, now() - interval '2 days'"
+        " FROM notifications WHERE notification_id = 'silent'"
+    )
+    engine()
+    eventually(all_ended)
+    assert query("SELECT DISTINCT status FROM notifications") == [("sent",)]
 
 
 def _backends() -> list[tuple[int]]:

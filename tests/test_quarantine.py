@@ -1,11 +1,13 @@
-"""The quarantine: suspects are carried in groups and pass, what stops its workers ends, nobody else waits for them."""
+"""The quarantine: suspects are carried a few at a time and pass, what stops its workers ends, nobody else waits."""
 
 import asyncio
 import threading
+import time
 
 import pytest
 from django.db import transaction
 
+from deliveries.quarantine import FEW, MANY
 from tests.test_engine import insert_due
 from tests.world import all_ended, check_invariants, counted, eventually, message, query
 
@@ -50,14 +52,16 @@ class Gate:
             self.inside.discard(request.notification_id)
 
 
-def test_innocent_suspects_pass_in_groups_within_seconds_and_are_suspects_no_more(engine, sandbox, monkeypatch):
+def test_innocent_suspects_pass_few_at_first_then_more_and_are_suspects_no_more(engine, sandbox, monkeypatch):
     running = engine()
-    gate = Gate(running, monkeypatch)
-    sandbox.control("users", "slow", latency_ms=50)
-    suspects(*(f"n{number}" for number in range(100)))
-    eventually(all_ended, what="a hundred, five groups")
-    assert counted("notifications", "status", "crashes") == {("sent", 0): 100}
-    assert 1 < gate.most <= 20
+    gate = Gate(running, monkeypatch, *(ids := [f"n{number}" for number in range(150)]))
+    suspects(*ids)
+    eventually(lambda: gate.most == FEW, what="the first few")
+    sandbox.control("users", "slow", latency_ms=500)
+    gate.open()
+    eventually(all_ended, what="all of them")
+    assert counted("notifications", "status", "crashes") == {("sent", 0): 150}
+    assert FEW < gate.most <= MANY
     check_invariants(sandbox)
 
 
@@ -70,19 +74,47 @@ def test_those_with_which_two_workers_stopped_are_carried_one_by_one(engine, san
     assert gate.most == 1
 
 
-def test_the_next_group_waits_for_the_last_of_this_one_and_nobody_else_does(engine, sandbox, monkeypatch):
+def test_a_slow_one_holds_nobody_up_but_those_that_go_alone(engine, sandbox, monkeypatch):
     running = engine()
     gate = Gate(running, monkeypatch, "slow")
-    suspects("slow", *(f"n{number}" for number in range(19)))
-    suspects("next")
+    suspects("slow", *(f"n{number}" for number in range(40)))
+    suspects("alone", crashes=2)
     running.accept(message("usual"))
     others = "SELECT count(*) FROM notifications WHERE reported_at IS NOT NULL"
-    eventually(lambda: query(others) == [(20,)], what="all but slow and next")
+    eventually(lambda: query(others) == [(41,)], what="all but slow and alone")
     assert gate.inside == {"slow"}
-    assert (ending("next"), ending("usual")) == (("pending", "", 1), ("sent", "", 0))
+    assert (ending("alone"), ending("usual")) == (("pending", "", 2), ("sent", "", 0))
     eventually(lambda: free_places(running) == running.engine.places.count - 1, what="one place in use")
     gate.open()
     eventually(all_ended)
+
+
+def test_one_that_goes_alone_has_no_other_suspect_beside_it(engine, sandbox, monkeypatch):
+    running = engine()
+    gate = Gate(running, monkeypatch, "alone")
+    suspects("alone", crashes=2)
+    eventually(lambda: gate.inside, what="the first")
+    suspects("once")
+    suspects("twice", crashes=2)
+    running.accept(message("usual"))
+    eventually(lambda: ending("usual") == ("sent", "", 0))
+    time.sleep(1.5)  # longer than a round
+    assert (ending("once"), ending("twice")) == (("pending", "", 1), ("pending", "", 2))
+    gate.open()
+    eventually(all_ended)
+    assert gate.most <= 2
+
+
+def test_one_that_hangs_does_not_stop_the_quarantine(engine, sandbox, monkeypatch):
+    monkeypatch.setattr("deliveries.quarantine.PATIENCE", 1.0)
+    running = engine()
+    gate = Gate(running, monkeypatch, "hangs")
+    suspects("hangs", crashes=2)
+    eventually(lambda: gate.inside, what="the one that hangs")
+    suspects("once")
+    suspects("twice", crashes=2)
+    eventually(lambda: counted("notifications", "status").get("sent") == 2, what="the others")
+    gate.open()
 
 
 def free_places(running) -> int:

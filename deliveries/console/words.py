@@ -37,6 +37,7 @@ ADVICE = {
     "expired": "If it was to wait longer, give it a later expires_at or a longer ttl.",
     "exhausted": "The history, below, shows every attempt; there is a dead letter of it too.",
     "crash_loop": "Look at the last log lines of the workers that stopped, and at their memory. Then resend it.",
+    "unreadable_request": "Find out who changed its row, and send the notification anew under another id.",
     "cancelled": "Nothing to do. If it is wanted after all, resend it.",
     "device_gone": "The user service no longer lists this device.",
     "unknown_outcome": "It may have arrived; its guarantee, at_most_once, forbids another try.",

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.sql import SQL, Literal
 
-from deliveries.ledger.connection import conninfo
+from deliveries.ledger.connection import conninfo, spread
 
 Connection = psycopg.AsyncConnection[Any]
 Answer = TypeVar("Answer")
@@ -18,14 +18,16 @@ Answer = TypeVar("Answer")
 def ask(question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
     """Returns the answer, over a connection of its own (3 ms). Raises psycopg.Error; TimeoutError while connecting.
 
-    So many seconds each for connecting and for the question. `statement_timeout` alone needs a server that works, and
-    to cancel needs one that answers: psycopg waits another 10 s for it.
+    So many seconds each for connecting and for the question; 2 to connect to each of several servers, where that is
+    more. `statement_timeout` alone needs a server that works, and to cancel needs one that answers: psycopg waits
+    another 10 s for it.
     """
     return asyncio.run(_answer(conninfo(), question, seconds))
 
 
 async def _answer(address: str, question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
-    async with asyncio.timeout(seconds):
+    address, connecting = spread(address, seconds)
+    async with asyncio.timeout(connecting):
         connection = await psycopg.AsyncConnection.connect(address)
     end = asyncio.get_running_loop().call_later(seconds, connection.pgconn.finish)
     try:

@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from psycopg import Cursor
 from psycopg.rows import dict_row
+from pydantic import ValidationError
 
 from deliveries.contract import PushRequest
+from deliveries.faults import faults
 from deliveries.ledger.change import ALIVE, Hand
 from deliveries.ledger.releasing import COUNT_UNKNOWN, taken
 from deliveries.models import Status
@@ -44,8 +46,8 @@ WITH taken AS (
 {_TAKE}"""
 
 LOAD = """
-SELECT notification_id, request, fence, high_priority, status, attempts, error_code, error_message, ended_at,
-       report_attempts, reported_status, resolve_again, cancel_reason, crashes,
+SELECT notification_id, user_id, correlation_id, request, fence, high_priority, status, attempts, error_code,
+       error_message, ended_at, report_attempts, reported_status, resolve_again, cancel_reason, crashes,
        extract(epoch FROM expires_at - now())::float8 AS expires_in
 FROM notifications WHERE notification_id = ANY(%(ids)s)
 """
@@ -72,9 +74,21 @@ def _load(cursor: Cursor[Any], ids: list[str]) -> list[Work]:
     return list(works.values())
 
 
+def _request(row: dict[str, Any]) -> tuple[PushRequest, str]:
+    """The request, or just its ids and what is wrong with it: nobody else is to wait because of one that is broken."""
+    try:
+        return PushRequest.model_validate(row["request"]), ""
+    except ValidationError as error:
+        ids = {name: row[name] for name in ("notification_id", "user_id", "correlation_id")}
+        wrong = (f"{field} {fault}" if field else fault for field, fault in faults(error))
+        return PushRequest.model_construct(**ids), f"{'; '.join(wrong)}."
+
+
 def _work(row: dict[str, Any]) -> Work:
+    request, unreadable = _request(row)
     return Work(
-        request=PushRequest.model_validate(row["request"]),
+        request=request,
+        unreadable=unreadable,
         fence=row["fence"],
         high_priority=row["high_priority"],
         expires_at=time.monotonic() + row["expires_in"],
@@ -119,35 +133,22 @@ class Claim:
         return _load(cursor, ids)
 
 
-#: How many are carried together whose worker has stopped once. Of some hundreds one may be the reason: all go by in
-#: groups then, and its own group one by one. That takes the fewest rounds with about their root in a group; 600, with
-#: FCM at 200 ms, pass in 9 s.
-GROUP = 20
-
-#: The groups: how often the worker has stopped with them, from and to, and how many these are at most. Those with which
-#: it stopped once come first, for hardly one of them is the reason: they do not wait while others are carried one by
-#: one, and somebody who kills workers three times in a row hardly ever meets the same notification for the third time.
-GROUPS = ((1, 1, GROUP), (2, 2**15 - 1, 1))
-
-
 @dataclass(slots=True)
 class ClaimSuspects:
-    """Claims due notifications whose worker stopped while it had them in work, one group of those above.
+    """Claims up to `limit` due notifications whose worker stopped while it had them in work: once, or `again`.
 
-    Never more than `limit`; high priority first. Results in their Work.
+    High priority first. Results in their Work.
     """
 
-    rank: ClassVar[int] = 16
+    rank: ClassVar[int] = 17
 
     limit: int
+    again: bool = False
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[ClaimSuspects], hand: Hand) -> list[list[Work]]:
         return [change._claim(cursor, hand) for change in changes]
 
     def _claim(self, cursor: Cursor[Any], hand: Hand) -> list[Work]:
-        for least, most, together in GROUPS:
-            group = {"least": least, "most": most, "limit": min(together, self.limit)}
-            if ids := taken(cursor, TAKE_SUSPECTS, hand.parameters() | group):
-                return _load(cursor, ids)
-        return []
+        crashes = {"least": 2, "most": 2**15 - 1} if self.again else {"least": 1, "most": 1}
+        return _load(cursor, taken(cursor, TAKE_SUSPECTS, hand.parameters() | crashes | {"limit": self.limit}))

@@ -20,6 +20,20 @@ def conninfo() -> str:
     return make_conninfo(**{k: v for k, v in parameters.items() if k in known and v not in (None, "")})
 
 
+#: Seconds to connect to one of several servers, for who must know soon: the least that libpq knows.
+FOR_EACH = 2
+
+
+def spread(conninfo: str, seconds: float) -> tuple[str, float]:
+    """The address, and the seconds to allow for connecting: where there are several servers, a silent one is left for
+    the next in time, and `seconds` is the least for all.
+    """
+    hosts = str(conninfo_to_dict(conninfo).get("host") or "").split(",")
+    if len(hosts) == 1:
+        return conninfo, seconds
+    return make_conninfo(conninfo, connect_timeout=FOR_EACH), max(seconds, FOR_EACH * len(hosts))
+
+
 #: Every statement of the ledger finds its rows by an index. A plan made while the tables were still empty would read
 #: all of them, row by row, and be kept: that was half of PostgreSQL's time with 20,000 rows, and grows with them.
 PLANS = " ".join(

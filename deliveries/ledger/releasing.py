@@ -38,14 +38,16 @@ WHERE NOT EXISTS (SELECT FROM push_deliveries d WHERE d.notification_id = orphan
 
 RELEASE = """
 UPDATE notifications SET worker_id = NULL, fence = fence + 1, next_attempt_at = now(), updated_at = now(),
-    status = CASE WHEN status = 'sending' THEN 'pending' ELSE status END, crashes = crashes + %(crashes)s
+    status = CASE WHEN status = 'sending' THEN 'pending' ELSE status END, crashes = least(crashes, 999) + %(crashes)s
 WHERE notification_id = ANY(%(ids)s)
 """
 
+# From the workers to their rows: the other way round, every second, all that is in work would be looked at.
 ORPHANS = f"""
-SELECT n.notification_id FROM notifications n LEFT JOIN workers owner ON owner.id = n.worker_id
-WHERE n.worker_id IS NOT NULL AND n.worker_id <> %(worker)s AND {ALIVE}
-  AND (owner.id IS NULL OR owner.heartbeat_at < now() - make_interval(secs => %(lease)s))
+SELECT n.notification_id FROM notifications n
+WHERE n.worker_id IS NOT NULL AND {ALIVE} AND n.worker_id = ANY(ARRAY(
+    SELECT id FROM workers
+    WHERE heartbeat_at < now() - make_interval(secs => %(lease)s) AND id <> %(worker)s))
 ORDER BY n.high_priority DESC LIMIT %(limit)s FOR UPDATE OF n SKIP LOCKED
 """
 
