@@ -43,7 +43,7 @@ def some(dice: random.Random, prefix: str, count: int):
 def all_are_alike(scene: Scene, survivors: list[WorkerProcess]) -> None:
     """I6: who lived through some of it has what a fresh worker has.
 
-    Besides, if any copy of a dead letter was due, its thread, and its connection to RabbitMQ unless that was lost since.
+    Besides, if any copy of a dead letter was due: its thread, and its connection to RabbitMQ unless lost since.
     """
     fresh = scene.worker()
     at_work(scene, *survivors, fresh)
