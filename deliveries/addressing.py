@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from deliveries.models import Status
 from deliveries.neighbours.devices import Device
 from deliveries.rendering import Content, payload_data
 from deliveries.work import Delivery, Work
+from providers.base import Target
 
 
 def address(
-    work: Work, devices: list[Device], content: Content, provider: str
+    work: Work, devices: list[Device], content: Content, provider_for: Callable[[Target], str]
 ) -> tuple[list[Delivery], list[Delivery]]:
     """Adds a delivery for each new device. Returns those to send now, and those whose device the user no longer has.
 
@@ -29,11 +32,11 @@ def address(
             work.deliveries.append(delivery)
         elif delivery.status != Status.PENDING:
             continue
-        delivery.title, delivery.body, delivery.provider = content.title, content.body, provider
+        delivery.title, delivery.body, delivery.provider = content.title, content.body, provider_for(device.target)
         delivery.data = payload_data(work.request)
         due.append(delivery)
     return due, [delivery for delivery in waiting if delivery not in due]
 
 
 def _new(work: Work, device: Device) -> Delivery:
-    return Delivery(work.id, work.request.user_id, device.token, device.platform, "", "", {}, "")
+    return Delivery(work.id, work.request.user_id, device.token, device.platform, "", "", {}, "", device.target)

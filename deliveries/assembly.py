@@ -22,10 +22,9 @@ from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
 from deliveries.wall_clock import Now
-from providers.base import Provider
 from providers.breaker import Breaker
 from providers.http import HttpClient
-from providers.registry import build
+from providers.registry import Carriers, build
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Assembly:
     dead_letters: DeadLetterOffice
     dead_tokens: DeadTokenOffice | None
     upstreams: tuple[Upstream, ...]
-    provider: Provider
+    carriers: Carriers
     http: HttpClient
 
     def offices(self) -> list[DeadLetterOffice | DeadTokenOffice]:
@@ -46,10 +45,10 @@ class Assembly:
     def health(self) -> dict[str, Any]:
         """The state of every neighbour as this process sees it, by name."""
         neighbours = {upstream.name: {"breaker": upstream.breaker.snapshot()} for upstream in self.upstreams}
-        return neighbours | {self.provider.name: self.provider.health()}
+        return neighbours | self.carriers.health()
 
     async def close(self) -> None:
-        await self.provider.close()
+        await self.carriers.close()
         await self.http.close()
 
 
@@ -66,11 +65,10 @@ def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publi
     gateway = None
     if push.api_gateway_url is not None:
         gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
-    name, options = settings.PROVIDER
-    provider = build(name, http, options)
+    carriers = Carriers([build(name, http, options) for name, options in settings.PROVIDERS.items()])
     reporter = Reporter(gateway, profile, retries.report, now)
     call = push.user_service_dead_token_path
-    sender = Sender(provider, retries, alive, now, tells=call is not None)
+    sender = Sender(carriers, retries, alive, now, tells=call is not None)
     dead_tokens = None
     if call is not None:  # with a breaker of its own: a path for dead tokens that fails must not hold up the lookups
         told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
@@ -89,7 +87,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publi
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         dead_tokens,
         (users, templates, gateway) if gateway else (users, templates),
-        provider,
+        carriers,
         http,
     )
 

@@ -48,10 +48,9 @@ def reports_name_their_notification(**_: Any) -> list[CheckMessage]:
 @register
 def the_provider_is_alive(**_: Any) -> list[CheckMessage]:
     """Google has switched its legacy API off; a server of somebody else may speak it all the same."""
-    name, options = settings.PROVIDER
-    if name != "fcm_legacy":
+    if (legacy := settings.PROVIDERS.get("fcm_legacy")) is None:
         return []
-    host = urlsplit(options["api_url"]).hostname
+    host = urlsplit(legacy["api_url"]).hostname
     if host != GOOGLE:
         what = f"Pushes go out in FCM's legacy wire format, to {host}."
         return [Info(what, hint="Set GOOGLE_APPLICATION_CREDENTIALS to send by FCM HTTP v1.", id="deliveries.I001")]

@@ -118,7 +118,7 @@ class Pipeline:
         work.stage = "render"
         content = await self._renderer.render(work.request)
         rendered = time.monotonic()
-        due, gone = address(work, devices, content, self._sender.provider_name)
+        due, gone = address(work, devices, content, self._sender.provider_for)
         now = time.monotonic()
         return StartSends(work.id, work.fence, due, now - resolved, now - rendered), device_gone(work, gone)
 

@@ -14,30 +14,31 @@ from deliveries.models import Status
 from deliveries.retries import RetryPolicy
 from deliveries.wall_clock import Now
 from deliveries.work import Delivery, Work
-from providers.base import Provider, PushMessage
+from providers.base import PushMessage, Target
 from providers.errors import ProviderError, UnknownOutcome
+from providers.registry import Carriers
 
 logger = logging.getLogger(__name__)
 
 
 class Sender:
-    """Sends deliveries through one provider; `alive` says whether this worker may still start sends.
+    """Sends each delivery through the provider that carries it; `alive` says whether this worker may still start sends.
 
     `tells` says whether the user service is to be told of dead tokens.
     """
 
     def __init__(
-        self, provider: Provider, retries: RetryPolicy, alive: Callable[[], bool], now: Now, *, tells: bool
+        self, carriers: Carriers, retries: RetryPolicy, alive: Callable[[], bool], now: Now, *, tells: bool
     ) -> None:
-        self._provider = provider
+        self._carriers = carriers
         self._retries = retries
         self._alive = alive
         self._now = now
         self._tells = tells
 
-    @property
-    def provider_name(self) -> str:
-        return self._provider.name
+    def provider_for(self, target: Target) -> str:
+        """The name of the provider that carries pushes to such a target; "" where none does."""
+        return self._carriers.name_for(target)
 
     async def send(self, work: Work, delivery: Delivery) -> list[Change]:
         """Sends it, sets its new state, and returns the changes that the ledger must hear of."""
@@ -47,7 +48,7 @@ class Sender:
             return [Landed(delivery.id, delivery.send_token, Status.PENDING, burnt=0, wait=0.0)]
         started = time.monotonic()
         try:
-            receipt = await self._provider.send(_message(work, delivery, self._now()))
+            receipt = await self._carriers.send(_message(work, delivery, self._now()))
         except ProviderError as error:
             return self._failed(work, delivery, error, time.monotonic() - started)
         except Exception as bug:
@@ -95,7 +96,7 @@ class Sender:
             wait,
             seconds * 1000,
         )
-        return [landed, history, self._died(work, delivery, error)] if error.token_is_dead else [landed, history]
+        return [landed, history, self._died(work, delivery, error)] if error.fate == "dead" else [landed, history]
 
     def _died(self, work: Work, delivery: Delivery, error: ProviderError) -> TokenDied:
         assert delivery.id is not None
@@ -135,6 +136,7 @@ def _message(work: Work, delivery: Delivery, now: datetime) -> PushMessage:
     return PushMessage(
         notification_id=work.id,
         device_token=delivery.device_token,
+        target=delivery.target,
         title=delivery.title,
         body=delivery.body,
         image=request.image,

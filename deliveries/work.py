@@ -9,6 +9,7 @@ from typing import Any
 
 from deliveries.contract import PushRequest
 from deliveries.models import ENDS, Status
+from providers.base import Target
 
 #: A notification with which so many workers in a row have stopped is not carried any more.
 CRASH_LIMIT = 3
@@ -26,6 +27,7 @@ class Delivery:
     body: str
     data: dict[str, Any]
     provider: str
+    target: Target = "token"
     id: int | None = None
     status: Status = Status.PENDING
     attempts: int = 0

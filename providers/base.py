@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 #: Characters of a token whose end may be shown.
 SHORTEST_WITH_END = 24
 
 
+#: What a message is addressed to: a registration token, a Firebase installation id, all who follow a topic, or a Web
+#: Push subscription (`device_token` is its JSON).
+Target = Literal["token", "fid", "topic", "subscription"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PushMessage:
-    """One push to one device. `ttl` is in seconds from `sent_at`, 0 is now or never.
+    """One push to one target. `ttl` is in seconds from `sent_at`, 0 is now or never.
 
-    `sent_at` is in seconds since 1970, by a clock that can be trusted; without it this machine's is.
+    `device_token` is what `target` says. `sent_at` is in seconds since 1970, by a clock that can be trusted; without it
+    this machine's is.
 
-    `data` goes to the app; a value that is not a string becomes its JSON. `link` is an address, or
-    the name of an action that the app knows. A second push with the same `tag`, by default the
-    notification's id, replaces the first on the device.
+    `data` goes to the app; a value that is not a string becomes its JSON. `link` is an address that a tap opens,
+    `click_action` the name of an action that the app knows; either is understood in the other's place. A second push
+    with the same `tag` replaces the first on the device; the default is the `collapse_key`, else the notification's id.
+    With `data_only` nothing is shown: the app alone gets it. With `dry_run` the provider checks it and sends nothing.
     """
 
     notification_id: str
@@ -26,17 +33,26 @@ class PushMessage:
     title: str
     body: str
     ttl: int
+    target: Target = "token"
     sent_at: float | None = None
     image: str | None = None
     link: str | None = None
+    click_action: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     high_priority: bool = False
     tag: str | None = None
+    badge: int | None = None
+    sound: str | None = None
+    channel_id: str | None = None
+    collapse_key: str | None = None
+    analytics_label: str | None = None
+    data_only: bool = False
+    dry_run: bool = False
 
     @property
     def replaces(self) -> str:
         """The tag that is really used."""
-        return self.tag or self.notification_id
+        return self.tag or self.collapse_key or self.notification_id
 
     def __repr__(self) -> str:
         """Of the token its end, and of a short one, which that would give away, nothing."""
@@ -46,7 +62,10 @@ class PushMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendReceipt:
-    """The provider accepted the message. `provider_message_id` is its whole name for it."""
+    """The provider accepted the message, or on a dry run would have.
+
+    `provider_message_id` is its whole name for it.
+    """
 
     provider_message_id: str
     http_status: int
@@ -60,11 +79,18 @@ class Provider(Protocol):
     def name(self) -> str:
         """The word for it in rows, logs and settings."""
 
+    @property
+    def targets(self) -> frozenset[Target]:
+        """What it can send to."""
+
     async def send(self, message: PushMessage) -> SendReceipt:
         """Returns a SendReceipt; raises ProviderError.
 
         Never repeats a request by itself unless the first was certainly not accepted.
         """
+
+    def mended(self) -> bool:
+        """Whether a send may well succeed that met CredentialTrouble before: its credentials have changed since."""
 
     def health(self) -> dict[str, Any]:
         """What an operator wants to know, as JSON; `ok` is False while sends are held back."""

@@ -84,11 +84,15 @@ class ServiceAccount:
             if now >= self._renew_at:
                 self._renew()
             return self._token
-        if self.trouble is None or now >= self._renew_at or self._read_as != _stamp(self._path):
+        if self.trouble is None or now >= self._renew_at or self.is_outdated():
             await asyncio.shield(self._renew())
         if self.trouble is not None:
             raise self.trouble.with_traceback(None)
         return self._token
+
+    def is_outdated(self) -> bool:
+        """Whether the file is another than it was when it was last read."""
+        return self._read_as != _stamp(self._path)
 
     def reject(self, token: str) -> None:
         """The provider refused `token`: it is not served again. Its successor is."""

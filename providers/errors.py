@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-Scope = Literal["device", "project"]
+#: What has to wait: sends to this target, all sends of the project, or all sends of this process.
+Scope = Literal["target", "project", "process"]
+
+#: What becomes of the token: nothing, it is gone for good, or it is left alone for a while.
+Fate = Literal["kept", "dead", "quarantined"]
 
 
 class ProviderError(Exception):
@@ -13,17 +17,18 @@ class ProviderError(Exception):
     `code` is stored, counted and reported: the provider's own word where it has one (upper case, or
     as OAuth spells it), else ours (lower case). `advice` says in plain words what happened and what
     to do; neither ever holds a device token or a credential. `http_status` is None when there was
-    no answer. `retry_after` is in seconds: not before then. `scope` is what the trouble holds for.
+    no answer. `retry_after` is in seconds: not before then. `brakes` is what must not be sent until then, None where
+    the trouble says nothing about other sends.
     """
 
     retryable: ClassVar[bool] = False
     burns_attempt: ClassVar[bool] = True
-    token_is_dead: ClassVar[bool] = False
+    fate: ClassVar[Fate] = "kept"
     outcome_unknown: ClassVar[bool] = False
     #: Seconds of the first wait where the provider has a rule: doubled for each attempt, plus as
     #: much again at random. None: the caller's usual waits.
     first_wait: ClassVar[float | None] = None
-    scope: Scope = "device"
+    brakes: Scope | None = None
 
     def __init__(
         self,
@@ -43,7 +48,13 @@ class ProviderError(Exception):
 class DeadToken(ProviderError):
     """The registration is gone for good; the user service should forget the token."""
 
-    token_is_dead = True
+    fate = "dead"
+
+
+class ForeignToken(ProviderError):
+    """The token is another project's. Many of these mean that the credentials are: then the tokens are well."""
+
+    fate = "quarantined"
 
 
 class Rejected(ProviderError):
@@ -69,19 +80,23 @@ class NotNow(RetryLater):
     """Held back before anything was sent, or told to wait: a wait that burns no attempt."""
 
     burns_attempt = False
-    scope: Scope = "project"
 
 
 class Throttled(NotNow):
-    """A quota, of this device or of the whole project, is used up until `retry_after`."""
+    """A quota, of this target or of the whole project, is used up until `retry_after`."""
 
     def __init__(self, code: str, advice: str, *, scope: Scope, http_status: int, retry_after: float) -> None:
         super().__init__(code, advice, http_status=http_status, retry_after=retry_after)
-        self.scope = scope
+        self.brakes = scope
 
 
 class CredentialTrouble(NotNow):
-    """Our access is wrong: credential, project, endpoint. Sending waits for a person to mend it."""
+    """Our access is wrong: credential, project, endpoint. Sending waits for a person to mend it.
+
+    Other processes may have other credentials, so theirs goes on.
+    """
+
+    brakes = "process"
 
 
 class UnknownOutcome(ProviderError):

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 import orjson
 
-from providers.base import PushMessage, SendReceipt
+from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
 from providers.credentials import ServiceAccount
-from providers.errors import CredentialTrouble, DeadToken, Rejected, Throttled
+from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
 from providers.fcm_exchange import Exchange
 from providers.fcm_message import encode
 from providers.fcm_verdict import verdict
@@ -43,6 +43,7 @@ class Fcm:
     """Sends through one Firebase project. Timeouts, network faults and 5xx open its breaker."""
 
     name = "fcm"
+    targets: frozenset[Target] = frozenset({"token", "fid", "topic"})
 
     def __init__(
         self,
@@ -70,7 +71,12 @@ class Fcm:
         except CredentialTrouble as trouble:
             self._trouble, self._renewals = trouble, self._account.renewals
             raise
-        except (DeadToken, Rejected, Throttled):  # a word about the token, the push or a quota: FCM let us in
+        except (
+            DeadToken,
+            ForeignToken,
+            Rejected,
+            Throttled,
+        ):  # a word about the token, the push or a quota: FCM let us in
             self._trouble = None
             raise
         self._trouble = None
@@ -86,6 +92,10 @@ class Fcm:
                 raise
             self._account.reject(token)
         return await self._post(body, await self._account.token())
+
+    def mended(self) -> bool:
+        """Whether the credentials file is another than the one that was last read."""
+        return self._account.is_outdated()
 
     def health(self) -> dict[str, Any]:
         """`ok`, the breaker, and what is wrong with the credentials, as far as the last answers tell."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.base import PushMessage, SendReceipt
+from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
-from providers.errors import CredentialTrouble, DeadToken, Rejected, Throttled
+from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
 from providers.fcm_exchange import Exchange
 from providers.fcm_legacy_verdict import first_result, verdict
 from providers.fcm_payload import action_of, data_of, lifetime, notification_of, written
@@ -35,6 +35,7 @@ class FcmLegacy:
     """Sends with one server key. Timeouts, network faults and 5xx, also those told in a 200, open its breaker."""
 
     name = "fcm_legacy"
+    targets: frozenset[Target] = frozenset({"token", "topic"})
 
     def __init__(self, http: HttpClient, server_key: str, breaker: Breaker, api_url: str) -> None:
         self.breaker = breaker
@@ -51,12 +52,16 @@ class FcmLegacy:
         except CredentialTrouble as trouble:
             self._trouble = trouble
             raise
-        except (DeadToken, Rejected, Throttled) as refusal:
+        except (DeadToken, ForeignToken, Rejected, Throttled) as refusal:
             if refusal.http_status in range(200, 300):  # a word about the token or the push: the key let us in
                 self._trouble = None
             raise
         self._trouble = None
         return receipt
+
+    def mended(self) -> bool:
+        """A server key is a setting: it does not change while the process lives."""
+        return False
 
     def health(self) -> dict[str, Any]:
         """`ok`, the breaker, and what is wrong with the server key, as far as the last answers tell."""

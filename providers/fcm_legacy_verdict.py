@@ -14,13 +14,14 @@ import orjson
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
+    ForeignToken,
     ProviderError,
     Rejected,
     RetryLater,
     ServerTrouble,
     UnknownOutcome,
 )
-from providers.fcm_verdict import DEVICE_QUOTA, PROJECT_QUOTA, Reply, Row, judge
+from providers.fcm_verdict import PROJECT_QUOTA, TARGET_QUOTA, Reply, Row, judge
 from providers.http import Answer
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
@@ -39,18 +40,18 @@ TABLE = (
         "This is not a registration token. Forget it.", word="INVALID_ARGUMENT"),
     Row(0, "MissingRegistration", Rejected,
         "FCM found no device token in the push.", word="INVALID_ARGUMENT"),
-    Row(0, "MismatchSenderId", Rejected,
-        "This token belongs to another Firebase project; it is kept. If there are many of these, "
-        "FCM_SERVER_KEY is wrong.", word="SENDER_ID_MISMATCH"),
+    Row(0, "MismatchSenderId", ForeignToken,
+        "This token belongs to another Firebase project and is left alone for a day. If there are "
+        "many of these, FCM_SERVER_KEY is wrong.", word="SENDER_ID_MISMATCH"),
     Row(0, "InvalidPackageName", Rejected,
         "The token is of another app than the one that is asked for; it is kept.", word="INVALID_ARGUMENT"),
     Row(0, "MessageTooBig", Rejected, "FCM finds the push too large. " + _MEND, word="INVALID_ARGUMENT"),
     Row(0, "InvalidDataKey", Rejected, "FCM keeps a key of the data for itself. " + _MEND, word="INVALID_ARGUMENT"),
     Row(0, "InvalidTtl", Rejected, "FCM refused the time to live. " + _MEND, word="INVALID_ARGUMENT"),
     Row(0, "InvalidParameters", Rejected, "FCM refused a field of the push. " + _MEND, word="INVALID_ARGUMENT"),
-    Row(0, "DeviceMessageRateExceeded", DEVICE_QUOTA,
+    Row(0, "DeviceMessageRateExceeded", TARGET_QUOTA,
         "Too many pushes to this device; FCM asks to wait.", word="QUOTA_EXCEEDED"),
-    Row(0, "TopicsMessageRateExceeded", DEVICE_QUOTA,
+    Row(0, "TopicsMessageRateExceeded", TARGET_QUOTA,
         "Too many pushes to this topic; FCM asks to wait.", word="QUOTA_EXCEEDED"),
     Row(0, "InvalidApnsCredential", Rejected,
         "Apple refused the app's own key. Upload a valid one: Firebase console > Project settings > Cloud Messaging.",

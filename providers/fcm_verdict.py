@@ -18,6 +18,7 @@ import orjson
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
+    ForeignToken,
     ProviderError,
     Rejected,
     RetryLater,
@@ -156,10 +157,10 @@ def _token_is_blamed(reply: Reply) -> bool:
     return "registration token is not a valid" in reply.text
 
 
-DEVICE_QUOTA = partial(Throttled, scope="device")
+TARGET_QUOTA = partial(Throttled, scope="target")
 PROJECT_QUOTA = partial(Throttled, scope="project")
 #: The errors that always say when.
-WAITING = (DEVICE_QUOTA, PROJECT_QUOTA, CredentialTrouble)
+WAITING = (TARGET_QUOTA, PROJECT_QUOTA, CredentialTrouble)
 
 _MEND = "Mend the message; the token is kept."
 _UPLOAD_KEY = "Upload a valid one: Firebase console > Project settings > Cloud Messaging."
@@ -176,9 +177,9 @@ TABLE = (
     Row(400, "INVALID_ARGUMENT", DeadToken,
         "This is not a registration token. Forget it.", _token_is_blamed),
     Row(400, None, Rejected, "FCM refused {fields}. " + _MEND),
-    Row(403, "SENDER_ID_MISMATCH", Rejected,
-        "This token belongs to another Firebase project; it is kept. If there are many of these, "
-        "the credentials or FCM_PROJECT_ID are wrong."),
+    Row(403, "SENDER_ID_MISMATCH", ForeignToken,
+        "This token belongs to another Firebase project and is left alone for a day. If there are "
+        "many of these, the credentials or FCM_PROJECT_ID are wrong."),
     Row(401, "THIRD_PARTY_AUTH_ERROR", Rejected,
         "Apple or the web push service refused the app's own key. " + _UPLOAD_KEY),
     Row(401, "APNS_AUTH_ERROR", Rejected, "Apple refused the app's own key. " + _UPLOAD_KEY),
@@ -191,7 +192,7 @@ TABLE = (
     Row(404, "", CredentialTrouble,
         "FCM knows no such project or address; the token is kept. Check FCM_PROJECT_ID and "
         "FCM_ENDPOINT."),
-    Row(429, "QUOTA_EXCEEDED", DEVICE_QUOTA, "Too many pushes to this device; FCM asks to wait."),
+    Row(429, "QUOTA_EXCEEDED", TARGET_QUOTA, "Too many pushes to this device or topic; FCM asks to wait."),
     Row(429, None, PROJECT_QUOTA, "The project's sends per minute are used up; FCM asks to wait."),
     Row(408, None, RetryLater, "FCM gave up waiting for the request."),
     Row(5, None, ServerTrouble, "FCM is in trouble (HTTP {http})."),

@@ -2,8 +2,8 @@
 
 from deliveries.broker import Topology
 from pushproject import database, logs
+from pushproject.carriers import providers
 from pushproject.environment import load
-from pushproject.provider import provider
 from pushproject.secret_key import secret_key
 
 PUSH = load()
@@ -117,7 +117,7 @@ DRAMATIQ_BROKER = {
 DRAMATIQ_AUTODISCOVER_MODULES = ("actors",)
 DRAMATIQ_IGNORED_MODULES = ["django_dramatiq.tasks"]  # it would bring a queue that nobody reads
 
-PROVIDER = provider(PUSH)
+PROVIDERS = providers(PUSH)
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

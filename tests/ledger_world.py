@@ -41,8 +41,9 @@ from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
 from deliveries.starting import Starter
 from deliveries.work import Work
-from providers.base import PushMessage, SendReceipt
+from providers.base import PushMessage, SendReceipt, Target
 from providers.errors import DeadToken, Rejected, ServerTrouble, Throttled, UnknownOutcome
+from providers.registry import Carriers
 from tests.clocks import Clock
 from tests.ledger_watch import Watch
 
@@ -305,7 +306,7 @@ class ModelWorker:
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]
             Renderer(_Users(world), SPEC),  # type: ignore[arg-type]
-            Sender(_Provider(self), retries, self.heart.alive, now, tells=False),
+            Sender(Carriers([_Provider(self)]), retries, self.heart.alive, now, tells=False),
             Reporter(_Gateway(self), PROFILE, retries.report, now),  # type: ignore[arg-type]
             retries,
             self.heart.alive,
@@ -458,12 +459,16 @@ class _Provider:
     """A worker's way to the provider."""
 
     name = "fcm"
+    targets: frozenset[Target] = frozenset({"token"})
 
     def __init__(self, worker: ModelWorker) -> None:
         self._worker = worker
 
     async def send(self, message: PushMessage) -> SendReceipt:
         return await self._worker.world.sends.ask(self._worker, message.device_token)
+
+    def mended(self) -> bool:
+        return False
 
     def health(self) -> dict[str, Any]:
         return {}

@@ -18,6 +18,7 @@ from providers.base import Provider, PushMessage
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
+    ForeignToken,
     NotNow,
     ProviderError,
     Rejected,
@@ -38,7 +39,7 @@ HTML = b"<!DOCTYPE html><html><title>Error</title></html>"
 SANDBOX_STATES: list[tuple[str, type[ProviderError], str]] = [
     ("dead", DeadToken, "UNREGISTERED"),
     ("malformed", DeadToken, "INVALID_ARGUMENT"),
-    ("mismatch", Rejected, "SENDER_ID_MISMATCH"),
+    ("mismatch", ForeignToken, "SENDER_ID_MISMATCH"),
     ("apnsauth", Rejected, "THIRD_PARTY_AUTH_ERROR"),
     ("quota", Throttled, "QUOTA_EXCEEDED"),
     ("unavailable", ServerTrouble, "UNAVAILABLE"),
@@ -185,7 +186,7 @@ class ProviderConformance:
         async with self.setting(canned.behaviour, tmp_path) as setting:
             error = await setting.error()
         assert type(error) is kind or (kind is RetryLater and isinstance(error, kind))
-        assert (error.retryable, error.burns_attempt, error.token_is_dead) == (retryable, burns, dead)
+        assert (error.retryable, error.burns_attempt, error.fate == "dead") == (retryable, burns, dead)
         assert not error.outcome_unknown
         assert error.http_status == canned.status
         assert error.code

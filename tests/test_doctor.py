@@ -53,8 +53,7 @@ class World:
         self.settings.PUSH = self.settings.PUSH.model_copy(update=values)
 
     def provider(self, **options: Any) -> None:
-        name, known = self.settings.PROVIDER
-        self.settings.PROVIDER = (name, known | options)
+        self.settings.PROVIDERS = {"fcm": self.settings.PROVIDERS["fcm"] | options}
 
     def key_file(self, content: str) -> None:
         file = self.sandbox.directory / "broken.json"
@@ -695,7 +694,7 @@ def test_an_fcm_that_is_not_there_has_failed(world):
 
 def test_the_legacy_wire_format_is_a_warning_and_sends_nothing(world):
     options = {"server_key": SECRET, "api_url": "https://fcm.googleapis.com/fcm/send"}
-    world.settings.PROVIDER = ("fcm_legacy", options)
+    world.settings.PROVIDERS = {"fcm_legacy": options}
     [told] = [one for one in world.troubles() if "FCM_SERVER_KEY" in one["what"]]
     assert told["level"] == "warning"
     assert "switching off" in told["what"]

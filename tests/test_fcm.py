@@ -21,6 +21,7 @@ from providers.base import PushMessage
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
+    ForeignToken,
     ProviderError,
     Rejected,
     RetryLater,
@@ -373,7 +374,7 @@ VERDICTS: list[Verdict] = [
         "another sender's token",
         403,
         error(403, "PERMISSION_DENIED", fcm_error("SENDER_ID_MISMATCH")),
-        Rejected,
+        ForeignToken,
         "SENDER_ID_MISMATCH",
     ),
     (
@@ -465,9 +466,9 @@ def test_the_advice_names_the_fields() -> None:
     ],
 )
 def test_a_quota_says_when_within_reason(headers: dict[str, str], seconds: float) -> None:
-    for body, scope in ((QUOTA, "project"), (error(429, "X", fcm_error("QUOTA_EXCEEDED")), "device")):
+    for body, scope in ((QUOTA, "project"), (error(429, "X", fcm_error("QUOTA_EXCEEDED")), "target")):
         found = verdict(Answer(429, headers, json.dumps(body).encode()))
-        assert (found.retry_after, found.scope, found.burns_attempt) == (seconds, scope, False)
+        assert (found.retry_after, found.brakes, found.burns_attempt) == (seconds, scope, False)
 
 
 def test_server_trouble_waits_ten_seconds_at_least() -> None:
@@ -494,7 +495,7 @@ async def test_a_token_that_is_refused_again_is_trouble_with_the_credentials(tmp
     async with a_provider(Google(always(401, UNAUTHENTICATED)), tmp_path) as (provider, there):
         found = await failure(provider)
         assert type(found) is CredentialTrouble
-        assert (found.scope, found.burns_attempt, found.retry_after) == ("project", False, 60)
+        assert (found.brakes, found.burns_attempt, found.retry_after) == ("process", False, 60)
         assert len(sends(there)) == 2
 
 

@@ -16,6 +16,7 @@ from deliveries.checks import the_provider_is_alive
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
+    ForeignToken,
     ProviderError,
     Rejected,
     RetryLater,
@@ -26,8 +27,8 @@ from providers.errors import (
 from providers.fcm_legacy import FcmLegacy, build, encode
 from providers.fcm_legacy_verdict import TABLE, read, verdict
 from providers.http import Answer
+from pushproject.carriers import providers as providers_of
 from pushproject.environment import Environment
-from pushproject.provider import provider as provider_of
 from tests.peer import Behaviour, Peer, always, in_loop, peer
 from tests.provider_conformance import (
     DEVICE,
@@ -190,7 +191,7 @@ VERDICTS: list[Verdict] = [
     ("gone", 200, answered(error="NotRegistered"), DeadToken, "UNREGISTERED"),
     ("no token at all", 200, answered(error="InvalidRegistration"), DeadToken, "INVALID_ARGUMENT"),
     ("a token is missing", 200, answered(error="MissingRegistration"), Rejected, "INVALID_ARGUMENT"),
-    ("another sender's token", 200, answered(error="MismatchSenderId"), Rejected, "SENDER_ID_MISMATCH"),
+    ("another sender's token", 200, answered(error="MismatchSenderId"), ForeignToken, "SENDER_ID_MISMATCH"),
     ("another app's token", 200, answered(error="InvalidPackageName"), Rejected, "INVALID_ARGUMENT"),
     ("too large", 200, answered(error="MessageTooBig"), Rejected, "INVALID_ARGUMENT"),
     ("a key that is reserved", 200, answered(error="InvalidDataKey"), Rejected, "INVALID_ARGUMENT"),
@@ -256,11 +257,11 @@ def test_server_trouble_waits_ten_seconds_at_least(http: int) -> None:
 
 @pytest.mark.parametrize(
     ("error", "scope"),
-    [("DeviceMessageRateExceeded", "device"), ("TopicsMessageRateExceeded", "device"), (None, "project")],
+    [("DeviceMessageRateExceeded", "target"), ("TopicsMessageRateExceeded", "target"), (None, "project")],
 )
 def test_a_quota_says_for_whom_and_until_when(error: str | None, scope: str) -> None:
     answer = Answer(200 if error else 429, {"retry-after": "30"}, json.dumps(answered(error=error)).encode())
-    assert (verdict(answer).scope, verdict(answer).retry_after) == (scope, 30)
+    assert (verdict(answer).brakes, verdict(answer).retry_after) == (scope, 30)
 
 
 @pytest.mark.parametrize("http", [404, 410])
@@ -313,15 +314,15 @@ def environment(**given: Any) -> Environment:
 
 def test_the_legacy_format_is_spoken_only_where_there_is_no_service_account(tmp_path: Path) -> None:
     key = SecretStr(KEY)
-    legacy = provider_of(environment(fcm_server_key=key))
-    assert (legacy[0], legacy[1]["server_key"], legacy[1]["api_url"]) == ("fcm_legacy", KEY, GOOGLE)
-    assert provider_of(environment(fcm_server_key=key, google_application_credentials=tmp_path))[0] == "fcm"
-    assert provider_of(environment())[0] == "fcm"
+    [(name, legacy)] = providers_of(environment(fcm_server_key=key)).items()
+    assert (name, legacy["server_key"], legacy["api_url"]) == ("fcm_legacy", KEY, GOOGLE)
+    assert list(providers_of(environment(fcm_server_key=key, google_application_credentials=tmp_path))) == ["fcm"]
+    assert list(providers_of(environment())) == ["fcm"]
 
 
 @pytest.mark.parametrize("address", [GOOGLE, "https://FCM.googleapis.com:443/fcm/send"])
 def test_the_start_warns_that_google_has_switched_it_off(settings: Any, address: str) -> None:
-    settings.PROVIDER = "fcm_legacy", {"server_key": KEY, "api_url": address}
+    settings.PROVIDERS = {"fcm_legacy": {"server_key": KEY, "api_url": address}}
     [warning] = the_provider_is_alive()
     assert isinstance(warning, Warning)
     assert warning.id == "deliveries.W003"
@@ -331,7 +332,7 @@ def test_the_start_warns_that_google_has_switched_it_off(settings: Any, address:
 
 
 def test_a_server_of_somebody_else_is_worth_a_word_but_no_warning(settings: Any) -> None:
-    settings.PROVIDER = "fcm_legacy", {"server_key": KEY, "api_url": "http://user:pass@push.example/fcm/send"}
+    settings.PROVIDERS = {"fcm_legacy": {"server_key": KEY, "api_url": "http://user:pass@push.example/fcm/send"}}
     [info] = the_provider_is_alive()
     assert isinstance(info, Info)
     assert "push.example" in info.msg

@@ -24,7 +24,7 @@ from deliveries.engine import Engine
 from deliveries.ledger import Accept
 from deliveries.ledger.connection import conninfo
 from deliveries.neighbours.profiles import SPEC
-from pushproject.provider import provider
+from pushproject.carriers import providers
 from tests.rabbit import RabbitNode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -362,7 +362,7 @@ def engine(transactional_db: None, sandbox: SandboxProcess, settings: Any) -> It
         quick: dict[str, Any] = {name.lower(): float(value) for name, value in QUICK.items()}
         world = {name.lower(): value for name, value in sandbox.variables().items()} | more
         settings.PUSH = django_settings.PUSH.model_copy(update=quick | world)
-        settings.PROVIDER = provider(settings.PUSH)
+        settings.PROVIDERS = providers(settings.PUSH)
         started.append(EngineInTest([]))
         return started[-1]
 

@@ -21,11 +21,10 @@ TRIAL = {"validate_only": True, "message": {"token": "doctor-check", "notificati
 
 
 def examine() -> Iterator[Finding]:
-    name, options = settings.PROVIDER
-    if name != "fcm":
-        yield ok("FCM", f"It is not used: pushes go through {name}.")
+    if "fcm" in settings.PROVIDERS:
+        yield from _http_v1(settings.PROVIDERS["fcm"])
     else:
-        yield from _http_v1(options)
+        yield ok("FCM", f"It is not used: pushes go through {', '.join(settings.PROVIDERS)}.")
 
 
 def _http_v1(options: dict[str, Any]) -> Iterator[Finding]:

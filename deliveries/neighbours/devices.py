@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deliveries.neighbours.spellings import is_blank
+from providers.base import Target
 
 #: More devices than any person has; what lies beyond is a fault of the user service, or somebody's joke.
 MAX_DEVICES = 100
@@ -19,10 +20,11 @@ ACTIVE = ("is_active", "isActive", "active")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One of the user's devices."""
+    """One of the user's devices; `token` is what `target` says."""
 
     token: str = field(repr=False)
     platform: str = ""
+    target: Target = "token"
 
 
 def devices_in(value: Any) -> list[Device]:
