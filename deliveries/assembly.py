@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from pydantic import SecretStr
 
+from deliveries.brakes import Brakes
 from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import Writer
@@ -67,8 +68,9 @@ def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publi
         gateway = _upstream("gateway", push.api_gateway_url, push.api_gateway_header, http)
     carriers = Carriers([build(name, http, options) for name, options in settings.PROVIDERS.items()])
     reporter = Reporter(gateway, profile, retries.report, now)
+    brakes = Brakes(writer.hand.worker_id, push.fcm_quota / 60)
     call = push.user_service_dead_token_path
-    sender = Sender(carriers, retries, alive, now, tells=call is not None)
+    sender = Sender(carriers, retries, brakes, alive, now, tells=call is not None)
     dead_tokens = None
     if call is not None:  # with a breaker of its own: a path for dead tokens that fails must not hold up the lookups
         told = _upstream("user_service", push.user_service_url, push.user_service_header, http)

@@ -216,10 +216,17 @@ class Pipeline:
 
 
 def _begun(claim: StartSends, started: Started) -> list[Delivery]:
-    """The deliveries that the ledger lets go. Raises Ended where somebody has cancelled them, or LostOwnership."""
+    """The deliveries that the ledger lets go; others it may hold back.
+
+    Raises Ended where somebody has cancelled them, or LostOwnership.
+    """
     if started.cancel_reason:
         raise cancelled(started.cancel_reason)
-    begun = [delivery for delivery in claim.deliveries if delivery.begin(started.ids)]
-    if not begun:
+    claimed = [delivery for delivery in claim.deliveries if delivery.send_token in started.ids]
+    if not claimed:
         raise LostOwnership
-    return begun
+    for delivery in claimed:
+        delivery.begin(started.ids[delivery.send_token])
+        if hold := started.holds.get(delivery.send_token):
+            delivery.hold(hold.status, hold.code, hold.reason, hold.wait)
+    return [delivery for delivery in claimed if delivery.status == Status.SENDING]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from deliveries.brakes import Brakes
 from deliveries.ledger import Attempted, Landed, TokenDied
 from deliveries.ledger.change import Change
 from deliveries.models import Status
@@ -15,10 +16,13 @@ from deliveries.retries import RetryPolicy
 from deliveries.wall_clock import Now
 from deliveries.work import Delivery, Work
 from providers.base import PushMessage, Target
-from providers.errors import ProviderError, UnknownOutcome
+from providers.errors import Fate, ProviderError, UnknownOutcome
 from providers.registry import Carriers
 
 logger = logging.getLogger(__name__)
+
+#: Seconds for which a token is not tried again. A device that registers anew gets another token, as a rule.
+REMEMBERED: dict[Fate, float] = {"dead": 7 * 24 * 3600.0, "quarantined": 24 * 3600.0}
 
 
 class Sender:
@@ -28,10 +32,18 @@ class Sender:
     """
 
     def __init__(
-        self, carriers: Carriers, retries: RetryPolicy, alive: Callable[[], bool], now: Now, *, tells: bool
+        self,
+        carriers: Carriers,
+        retries: RetryPolicy,
+        brakes: Brakes,
+        alive: Callable[[], bool],
+        now: Now,
+        *,
+        tells: bool,
     ) -> None:
         self._carriers = carriers
         self._retries = retries
+        self._brakes = brakes
         self._alive = alive
         self._now = now
         self._tells = tells
@@ -96,7 +108,14 @@ class Sender:
             wait,
             seconds * 1000,
         )
-        return [landed, history, self._died(work, delivery, error)] if error.fate == "dead" else [landed, history]
+        return [landed, history, *self._consequences(work, delivery, error)]
+
+    def _consequences(self, work: Work, delivery: Delivery, error: ProviderError) -> Iterator[Change]:
+        """What the answer means for sends to come: the token is not tried again for a while, or a brake is on."""
+        if error.fate != "kept":
+            yield self._died(work, delivery, error)
+        if error.brakes is not None and error.retry_after is not None:
+            yield self._brakes.on(delivery, error.brakes, error.code, error.advice, error.retry_after)
 
     def _died(self, work: Work, delivery: Delivery, error: ProviderError) -> TokenDied:
         assert delivery.id is not None
@@ -108,8 +127,10 @@ class Sender:
             delivery.platform,
             delivery.provider,
             error.code,
+            error.fate,
+            REMEMBERED[error.fate],
             work.request.correlation_id,
-            self._tells,
+            self._tells and error.fate == "dead",
             self._now(),
         )
 

@@ -35,6 +35,7 @@ class Delivery:
     error_code: str = ""
     error_message: str = ""
     send_token: int = 0
+    brake_round: int | None = None  # the brake on whose ramp it has a place
     exhausted: bool = False  # its attempts are used up
     is_current: bool = True  # part of this attempt of the notification: an operator may have had others sent again
     sent_before: bool = False  # accepted before somebody had it sent again
@@ -44,12 +45,14 @@ class Delivery:
         """Whether the provider has ever taken it."""
         return self.status == Status.SENT or self.sent_before
 
-    def begin(self, ids: dict[int, int]) -> bool:
-        """Takes note of its row's id, by which the ledger grants this send; False when it was not granted."""
-        if self.send_token not in ids:
-            return False
-        self.id, self.status = ids[self.send_token], Status.SENDING
-        return True
+    def begin(self, id: int) -> None:
+        """The ledger has claimed this send; `id` is its row's."""
+        self.id, self.status = id, Status.SENDING
+
+    def hold(self, status: Status, code: str, reason: str, wait: float | None) -> None:
+        """It must not begin now: it waits for so many seconds, or is over."""
+        self.status, self.due_in = status, wait or 0.0
+        self.error_code, self.error_message = code, reason
 
 
 @dataclass(slots=True)

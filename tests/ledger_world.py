@@ -18,6 +18,7 @@ from uuid import UUID
 
 import psycopg
 
+from deliveries.brakes import Brakes
 from deliveries.contract import PushRequest
 from deliveries.dispatcher import Dispatcher
 from deliveries.flights import Flights
@@ -306,7 +307,9 @@ class ModelWorker:
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]
             Renderer(_Users(world), SPEC),  # type: ignore[arg-type]
-            Sender(Carriers([_Provider(self)]), retries, self.heart.alive, now, tells=False),
+            Sender(
+                Carriers([_Provider(self)]), retries, Brakes(hand.worker_id, 1e6), self.heart.alive, now, tells=False
+            ),
             Reporter(_Gateway(self), PROFILE, retries.report, now),  # type: ignore[arg-type]
             retries,
             self.heart.alive,

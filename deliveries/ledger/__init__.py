@@ -6,6 +6,7 @@ answer can be lost with the connection; only the count of a dead letter may then
 """
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
+from deliveries.ledger.braking import Braked
 from deliveries.ledger.claiming import Claim, ClaimSuspects
 from deliveries.ledger.dead_tokens import TokenDied
 from deliveries.ledger.releasing import Forgotten, ReleaseOrphans, ReleaseWorker
@@ -18,6 +19,7 @@ __all__ = [
     "Accept",
     "Accepted",
     "Attempted",
+    "Braked",
     "Claim",
     "ClaimSuspects",
     "DeadLettered",

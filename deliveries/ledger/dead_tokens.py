@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,29 +10,34 @@ from typing import Any, ClassVar
 from psycopg import Cursor
 
 from deliveries.ledger.change import Hand, rows
+from deliveries.ledger.holding import token_hash
 from deliveries.ledger.mail import Owed, PaidReport
+from providers.errors import Fate
 
 # A token that dies again while word of it is owed is the same debt, with the latest time. One that dies again after the
 # user service was told (or refused to be) is a new debt, but for a send that had begun before that: it only found out
 # the same once more. The rows are written in the order of their hashes, so that two workers never deadlock.
 WRITE_DOWN = """
 INSERT INTO dead_tokens AS t (
-    token_hash, device_token, user_id, platform, provider, error_code, notification_id, correlation_id, died_at,
-    report_due_at)
-SELECT i.token_hash, i.device_token, i.user_id, i.platform, i.provider, i.error_code, i.notification_id,
-       i.correlation_id, i.died_at,
+    token_hash, device_token, user_id, platform, provider, error_code, fate, notification_id, correlation_id, died_at,
+    remembered_until, report_due_at)
+SELECT i.token_hash, i.device_token, i.user_id, i.platform, i.provider, i.error_code, i.fate, i.notification_id,
+       i.correlation_id, i.died_at, i.died_at + make_interval(secs => i.remembered_for),
        CASE WHEN i.report_owed AND NOT EXISTS (
            SELECT FROM dead_tokens told JOIN push_deliveries d ON d.id = i.delivery_id
            WHERE told.token_hash = i.token_hash AND d.sending_at < greatest(told.reported_at, told.report_refused_at)
        ) THEN now() END
 FROM json_to_recordset(%(rows)s::json) AS i(
-    token_hash text, device_token text, user_id text, platform text, provider text, error_code text,
-    notification_id text, correlation_id text, died_at timestamptz, delivery_id bigint, report_owed bool)
+    token_hash text, device_token text, user_id text, platform text, provider text, error_code text, fate text,
+    remembered_for float8, notification_id text, correlation_id text, died_at timestamptz, delivery_id bigint,
+    report_owed bool)
 ORDER BY i.token_hash
 ON CONFLICT (token_hash) DO UPDATE SET
     user_id = excluded.user_id, platform = excluded.platform, provider = excluded.provider,
     error_code = excluded.error_code, notification_id = excluded.notification_id,
-    correlation_id = excluded.correlation_id, died_at = greatest(t.died_at, excluded.died_at),
+    correlation_id = excluded.correlation_id, fate = excluded.fate, held_at = NULL,
+    remembered_until = greatest(t.remembered_until, excluded.remembered_until),
+    died_at = greatest(t.died_at, excluded.died_at),
     report_attempts = CASE WHEN t.report_due_at IS NULL AND excluded.report_due_at IS NOT NULL
                            THEN 0 ELSE t.report_attempts END,
     report_due_at = coalesce(t.report_due_at, excluded.report_due_at)
@@ -42,9 +46,9 @@ ON CONFLICT (token_hash) DO UPDATE SET
 
 @dataclass(slots=True)
 class TokenDied:
-    """A send was answered with "this token is dead". Results in None.
+    """A send was answered with "this token is dead", or another project's. Results in None.
 
-    `report_owed`: the user service is to be told of it.
+    For `remembered_for` seconds it is not tried again. `report_owed`: the user service is to be told of it.
     """
 
     rank: ClassVar[int] = 20
@@ -56,13 +60,15 @@ class TokenDied:
     platform: str
     provider: str
     error_code: str
+    fate: Fate
+    remembered_for: float
     correlation_id: str
     report_owed: bool
     died_at: datetime  # by the database's clock
     token_hash: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.token_hash = hashlib.sha256(self.device_token.encode()).hexdigest()
+        self.token_hash = token_hash(self.device_token)
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[TokenDied], hand: Hand) -> list[None]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from psycopg import Cursor
 
 from deliveries.ledger.change import ALIVE, Hand, rows, token
+from deliveries.ledger.holding import Hold, hold_back
 from deliveries.models import Status
 from deliveries.work import Delivery
 
@@ -30,13 +31,14 @@ RETURNING n.notification_id, n.cancel_reason
 # A re-run after a lost answer meets its own rows: it knows them by their token, and they count as inserted.
 INSERT_DELIVERIES = """
 INSERT INTO push_deliveries (
-    notification_id, user_id, device_token, platform, title, body, data, provider, send_token, status, sending_at)
-SELECT notification_id, user_id, device_token, platform, title, body, data, provider, send_token, 'sending',
+    notification_id, user_id, device_token, target, platform, title, body, data, provider, send_token, status,
+    sending_at)
+SELECT notification_id, user_id, device_token, target, platform, title, body, data, provider, send_token, 'sending',
     statement_timestamp()
 FROM json_to_recordset(%(rows)s::json) AS d(
-    notification_id text, user_id text, device_token text, platform text, title text, body text, data jsonb,
-    provider text, send_token bigint)
-ON CONFLICT (notification_id, device_token) DO UPDATE SET updated_at = now()
+    notification_id text, user_id text, device_token text, target text, platform text, title text, body text,
+    data jsonb, provider text, send_token bigint)
+ON CONFLICT (notification_id, device_token) DO UPDATE SET status = 'sending', next_attempt_at = NULL, updated_at = now()
     WHERE push_deliveries.send_token = excluded.send_token
 RETURNING send_token, id
 """
@@ -61,13 +63,15 @@ WHERE d.notification_id = i.notification_id AND d.send_token = i.send_token AND 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The row ids of the sends that may now begin, by send token; or why somebody cancelled the notification.
+    """The row ids of the sends that were claimed, by send token; or why somebody cancelled the notification.
 
-    Neither where it is no longer this worker's, or where the worker's heartbeat is too old.
+    Neither where it is no longer this worker's, or where the worker's heartbeat is too old. Those with a hold must not
+    begin now.
     """
 
     ids: dict[int, int]
     cancel_reason: str = ""
+    holds: dict[int, Hold] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -98,7 +102,8 @@ class StartSends:
         ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
         if cancelled := [d for change in changes if ours.get(change.notification_id) for d in change.deliveries]:
             cursor.execute(TAKE_BACK, rows(cancelled))
-        return [Started(ids, ours.get(change.notification_id, "")) for change in changes]
+        holds = hold_back(cursor, [d for d in claimed if d.send_token in ids], hand)
+        return [Started(ids, ours.get(change.notification_id, ""), holds) for change in changes]
 
     def _row(self) -> dict[str, Any]:
         return {
@@ -107,19 +112,6 @@ class StartSends:
             "resolved_ago": self.resolved_ago,
             "rendered_ago": self.rendered_ago,
         }
-
-
-_ROW = (
-    "notification_id",
-    "user_id",
-    "device_token",
-    "platform",
-    "title",
-    "body",
-    "data",
-    "provider",
-    "send_token",
-)
 
 
 def _start(cursor: Cursor[Any], statement: str, deliveries: list[Delivery]) -> dict[int, int]:

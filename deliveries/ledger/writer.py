@@ -83,7 +83,7 @@ class Writer:
 
     def __init__(self, connect: Connect, hand: Hand) -> None:
         self._connect = connect
-        self._hand = hand
+        self.hand = hand
         self._connection: WritersConnection | None = None
         self._waiting: deque[Unit] = deque()
         self._held_up: deque[Unit] = deque()
@@ -204,7 +204,7 @@ class Writer:
             for _, group in groupby(changes, key=lambda entry: entry[0].rank):
                 entries = list(group)
                 kind = type(entries[0][0])
-                results = kind.apply(cursor, [entry[0] for entry in entries], self._hand)
+                results = kind.apply(cursor, [entry[0] for entry in entries], self.hand)
                 for (_, unit, place), result in zip(entries, results, strict=True):
                     unit.results[place] = result
         self.state = "closed"

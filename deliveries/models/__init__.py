@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from deliveries.models.api_keys import ApiKey
 from deliveries.models.audit import AuditEntry
+from deliveries.models.brakes import Brake
 from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.dead_tokens import DeadToken
 from deliveries.models.notifications import Notification, PushAttempt, PushDelivery
@@ -18,6 +19,7 @@ __all__ = [
     "TRANSITIONS",
     "ApiKey",
     "AuditEntry",
+    "Brake",
     "DeadLetter",
     "DeadToken",
     "Notification",

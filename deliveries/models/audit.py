@@ -14,6 +14,9 @@ class AuditEntry(models.Model):
         CANCEL = "cancel", "cancel"
         REDRIVE = "redrive", "redrive"
         DISCARD = "discard", "discard"
+        FORGET = "forget", "forget"
+        BELIEVE = "believe", "believe"
+        LIFT = "lift", "lift"
         KEY_MADE = "key made", "key made"
         KEY_REVOKED = "key revoked", "key revoked"
 

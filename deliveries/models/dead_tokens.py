@@ -1,4 +1,4 @@
-"""Dead tokens: registrations that a provider called gone for good."""
+"""Dead tokens: registrations that a provider called gone for good, or another project's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from deliveries.models.columns import moment
 
 
 class DeadToken(models.Model):
-    """A device token that is dead, and what the user service has been told of it."""
+    """A device token that is dead or quarantined, and what the user service has been told of it."""
+
+    class Fate(models.TextChoices):
+        DEAD = "dead", "dead: gone for good"
+        QUARANTINED = "quarantined", "quarantined: another project's, perhaps"
 
     id = models.BigAutoField(primary_key=True)
     token_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hexadecimal digits")
@@ -18,6 +22,9 @@ class DeadToken(models.Model):
     platform = models.CharField(max_length=32, db_default="", blank=True)
     provider = models.CharField(max_length=32)
     error_code = models.CharField(max_length=64)
+    fate = models.CharField(max_length=11, choices=Fate, db_default=Fate.DEAD)
+    remembered_until = moment("until when it is not tried again")
+    held_at = moment("when too many tokens died at once for this to be believed: it is tried, and nobody is told")
     notification_id = models.CharField(max_length=255, help_text="the notification whose send found it out")
     correlation_id = models.CharField(max_length=255)
     died_at = models.DateTimeField(db_default=Now(), help_text="when the provider said so last")

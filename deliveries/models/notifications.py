@@ -110,6 +110,11 @@ class PushDelivery(models.Model):
     notification = models.ForeignKey(Notification, models.CASCADE, related_name="deliveries", db_index=False)
     user_id = models.CharField(max_length=255)
     device_token = models.TextField()
+    target = models.CharField(
+        max_length=12,
+        db_default="token",
+        help_text="what its device_token is: a token, a fid, a topic or a subscription",
+    )
     platform = models.CharField(max_length=32, db_default="", blank=True)
     title = models.TextField(db_default="", blank=True)
     body = models.TextField(db_default="", blank=True)
@@ -129,6 +134,7 @@ class PushDelivery(models.Model):
     )
     exhausted = models.BooleanField(db_default=False, help_text="failed because its attempts were used up")
     send_token = models.BigIntegerField(null=True, blank=True, help_text="names the send in progress")
+    brake_round = models.BigIntegerField(null=True, blank=True, help_text="the brake on whose ramp it has a place")
     next_attempt_at = moment()
 
     created_at = models.DateTimeField(db_default=Now())

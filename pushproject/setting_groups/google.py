@@ -17,6 +17,11 @@ class Google(BaseSettings):
         "https://fcm.googleapis.com",
         "Where FCM HTTP v1 answers; http:// is allowed, for the sandbox and tests.",
     )
+    fcm_quota: int = setting(
+        600_000,
+        "Sends that the project may make per minute. When FCM has asked to wait, sends climb to it again in a minute.",
+        (1, 100_000_000),
+    )
     fcm_server_key_file: FilePath | None = secret_file("FCM_SERVER_KEY")
     fcm_server_key: ServerKey = setting(
         None,

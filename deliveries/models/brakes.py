@@ -1,0 +1,36 @@
+"""Brakes: what must not be sent for a while, because a provider asked for a pause or does not let us in."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Brake(models.Model):
+    """One pause, for all processes to see. After `until` sends climb back to `pace` in a minute (`deliveries.ramp`)."""
+
+    class Scope(models.TextChoices):
+        PROJECT = "project", "project: everything that this provider sends"
+        DEVICE = "device", "device: pushes to one device"
+        TOPIC = "topic", "topic: pushes to one topic"
+        PROCESS = "process", "process: everything that one worker process sends"
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.CharField(max_length=128, unique=True, help_text="what it holds for, as sends look for it")
+    scope = models.CharField(max_length=8, choices=Scope)
+    subject = models.TextField(help_text="what it holds for, for people: no whole token")
+    provider = models.CharField(max_length=32)
+    code = models.CharField(max_length=64, help_text="the provider's own word for it")
+    advice = models.TextField(help_text="what happened and what to do, in plain words")
+    notification_id = models.CharField(max_length=255, help_text="whose send met it first")
+    set_at = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(help_text="nothing is sent before")
+    round = models.BigIntegerField(help_text="names this pause; whoever has a place in it may pass when its time comes")
+    taken = models.FloatField(db_default=0.0, help_text="seconds after `until` up to which places are given away")
+    pace = models.FloatField(help_text="sends per second that it climbs to; halved when the next pause comes too soon")
+
+    class Meta:
+        db_table = "brakes"
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.subject}: {self.code}"
