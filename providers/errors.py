@@ -96,7 +96,7 @@ class CredentialTrouble(NotNow):
     Other processes may have other credentials, so theirs goes on.
     """
 
-    brakes = "process"
+    brakes: Scope | None = "process"
 
 
 class UnknownOutcome(ProviderError):

@@ -14,7 +14,7 @@ from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
 from providers.credentials import ServiceAccount
 from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
-from providers.fcm_exchange import Exchange
+from providers.exchange import Exchange, json_headers
 from providers.fcm_message import encode
 from providers.fcm_verdict import verdict
 from providers.http import Answer, HttpClient
@@ -54,7 +54,7 @@ class Fcm:
         project_id: str | None,
     ) -> None:
         self.breaker = breaker
-        self._exchange = Exchange(http, breaker, _receipt)
+        self._exchange = Exchange(http, breaker, _receipt, code="fcm", who="FCM")
         self._account = account
         self._endpoint = endpoint.rstrip("/")
         self._project_id = project_id
@@ -112,7 +112,7 @@ class Fcm:
         await self._account.close()
 
     async def _post(self, body: bytes, token: str) -> SendReceipt:
-        return await self._exchange.post(self._address(), f"Bearer {token}", body)
+        return await self._exchange.post(self._address(), json_headers(f"Bearer {token}"), body)
 
     def _address(self) -> str:
         """Where to send: to our project or the one of the credentials file, as it was last read."""

@@ -11,7 +11,7 @@ from typing import Any
 from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
 from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
-from providers.fcm_exchange import Exchange
+from providers.exchange import Exchange, json_headers
 from providers.fcm_legacy_verdict import first_result, verdict
 from providers.fcm_payload import action_of, data_of, lifetime, notification_of, written
 from providers.http import Answer, HttpClient
@@ -39,8 +39,8 @@ class FcmLegacy:
 
     def __init__(self, http: HttpClient, server_key: str, breaker: Breaker, api_url: str) -> None:
         self.breaker = breaker
-        self._exchange = Exchange(http, breaker, _receipt)
-        self._authorization = f"key={server_key}"
+        self._exchange = Exchange(http, breaker, _receipt, code="fcm", who="FCM")
+        self._headers = json_headers(f"key={server_key}")
         self._api_url = api_url
         self._trouble: CredentialTrouble | None = None
 
@@ -48,7 +48,7 @@ class FcmLegacy:
         """Returns a SendReceipt; raises ProviderError."""
         body = encode(message)
         try:
-            receipt = await self._exchange.post(self._api_url, self._authorization, body)
+            receipt = await self._exchange.post(self._api_url, self._headers, body)
         except CredentialTrouble as trouble:
             self._trouble = trouble
             raise

@@ -21,8 +21,8 @@ from providers.errors import (
     ServerTrouble,
     UnknownOutcome,
 )
-from providers.fcm_verdict import PROJECT_QUOTA, TARGET_QUOTA, Reply, Row, judge
 from providers.http import Answer
+from providers.verdicts import PROJECT_QUOTA, TARGET_QUOTA, Reply, Row, judge
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
 

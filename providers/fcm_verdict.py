@@ -8,9 +8,7 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -23,75 +21,18 @@ from providers.errors import (
     Rejected,
     RetryLater,
     ServerTrouble,
-    Throttled,
     UnknownOutcome,
 )
-from providers.http import Answer, retry_after
-
-#: Seconds: the wait when FCM asks for one without saying how long, and what is believed when it
-#: says.
-DEFAULT_WAIT, SHORTEST_WAIT, LONGEST_WAIT = 60.0, 10.0, 3600.0
+from providers.http import Answer
+from providers.verdicts import PROJECT_QUOTA, TARGET_QUOTA, Reply, Row, judge
 
 _WORD = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
 _FIELD = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The parts of an answer that decide; each is empty when the answer does not have it."""
-
-    http_status: int
-    code: str = ""  # of the FcmError
-    reason: str = ""  # of the ErrorInfo
-    status: str = ""  # Google's canonical one
-    text: str = ""
-    fields: tuple[str, ...] = ()  # that the BadRequest complains of
-    apns_gone: bool = False
-
-    @property
-    def word(self) -> str:
-        """The most telling code of the answer."""
-        return self.code or self.reason or self.status or f"HTTP_{self.http_status}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """`http` is a status, its first digit or 0 for any; `code` is "" for none, None for any.
-
-    `word` is what the error's code becomes where the answer's own word is not to be kept.
-    """
-
-    http: int
-    code: str | None
-    error: Callable[..., ProviderError]
-    advice: str
-    only_if: Callable[[Reply], bool] | None = None
-    word: str = ""
-
-    def fits(self, reply: Reply) -> bool:
-        return (
-            self.http in (0, reply.http_status // 100, reply.http_status)
-            and self.code in (None, reply.code)
-            and (self.only_if is None or self.only_if(reply))
-        )
-
-
 def verdict(answer: Answer) -> ProviderError:
     """The error that an answer without a receipt stands for."""
     return judge(answer, read(answer), TABLE)
-
-
-def judge(answer: Answer, reply: Reply, table: Sequence[Row]) -> ProviderError:
-    """The error of the first row that fits, with the wait that the answer asks for."""
-    row = next(row for row in table if row.fits(reply))
-    wait = retry_after(answer.headers)
-    if wait is not None:
-        wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
-    elif row.error in WAITING:
-        wait = DEFAULT_WAIT
-    fields = ", ".join(reply.fields) or "the request"
-    advice = row.advice.format(fields=fields, http=reply.http_status)
-    return row.error(row.word or reply.word, advice, http_status=reply.http_status, retry_after=wait)
 
 
 def read(answer: Answer) -> Reply:
@@ -156,11 +97,6 @@ def _token_is_blamed(reply: Reply) -> bool:
         return set(reply.fields) <= {"message.token", "message.fid"}
     return "registration token is not a valid" in reply.text
 
-
-TARGET_QUOTA = partial(Throttled, scope="target")
-PROJECT_QUOTA = partial(Throttled, scope="project")
-#: The errors that always say when.
-WAITING = (TARGET_QUOTA, PROJECT_QUOTA, CredentialTrouble)
 
 _MEND = "Mend the message; the token is kept."
 _UPLOAD_KEY = "Upload a valid one: Firebase console > Project settings > Cloud Messaging."

@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from pushproject.setting_groups.foundation import BASE_DIR, Foundation
 from pushproject.setting_groups.google import Google
 from pushproject.setting_groups.neighbours import Neighbours
+from pushproject.setting_groups.webpush import Webpush
 from pushproject.setting_types import CommaList, Name, Secret, secret_file, setting
 
 __all__ = ["BASE_DIR", "EXIT_CONFIG", "Environment", "fault_line", "load", "refuse"]
@@ -19,7 +20,7 @@ __all__ = ["BASE_DIR", "EXIT_CONFIG", "Environment", "fault_line", "load", "refu
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: supervisors tell "wrong settings" from "crashed" by it
 
 
-class Environment(Google, Neighbours, Foundation):
+class Environment(Webpush, Google, Neighbours, Foundation):
     """The settings, by their environment names in lower case. Times are seconds.
 
     Sources, the first wins: the environment, `.env`, the default. An empty value counts as none.

@@ -22,7 +22,7 @@ Note = Callable[[web.Request, str], Awaitable[None]]
 """Writes down a request that a fault kept from the service: (request, the fault's name)."""
 
 NEIGHBOURS = ("users", "templates", "gateway")
-SERVICES = (*NEIGHBOURS, "fcm", "token")
+SERVICES = (*NEIGHBOURS, "fcm", "token", "webpush")
 FAULTS = {
     "none": "answers as usual",
     "down": "503 in the service's own words",

@@ -71,7 +71,9 @@ class Screen:
 
 
 def _push(entry: dict[str, Any], key: tuple[str, str], number: int, earlier: Push | None) -> Push:
-    if entry["target"] in ("topic", "condition"):
+    if entry["target"] == "subscription":
+        user, platform = entry["browser"], "web"
+    elif entry["target"] in ("topic", "condition"):
         user, platform = entry["token"], entry["target"]
     else:
         user, platform = owner_of(entry["token"])

@@ -13,7 +13,7 @@ from functools import partial
 import orjson
 from aiohttp import web
 
-from sandbox import fcm, fcm_legacy, oauth
+from sandbox import fcm, fcm_legacy, oauth, webpush
 from sandbox.answers import JSON, html_answer, json_answer
 from sandbox.book import Book
 from sandbox.dialects import DIALECTS
@@ -41,6 +41,7 @@ class World:
         self.faults = Faults(options.slow, options.retry_after)
         self.fcm = fcm.Fcm(options, self.tokens, self.book)
         self.fcm_legacy = fcm_legacy.FcmLegacy(options, self.book)
+        self.webpush = webpush.Webpush(options, self.book)
         self.dialect = DIALECTS[options.dialect](options.slow, options.headers, self.book)
         self.phone = Phone(self.screen)
 
@@ -54,6 +55,8 @@ class World:
         return [
             web.post(send, guard("fcm", self.fcm.send, fcm.refuse, self.fcm.note)),
             web.post("/fcm/send", guard("fcm", self.fcm_legacy.send, fcm_legacy.refuse)),
+            web.post("/push/{id}", guard("webpush", self.webpush.send, webpush.refuse)),
+            web.get("/push/{id}/subscription", self.webpush.subscription),
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
         ]

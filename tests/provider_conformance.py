@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from providers.base import Provider, PushMessage
+from providers.base import Provider, PushMessage, SendReceipt
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
@@ -27,9 +27,9 @@ from providers.errors import (
     Throttled,
     UnknownOutcome,
 )
-from providers.fcm_verdict import Reply, Row
 from providers.http import Answer, HttpClient
 from providers.registry import build
+from providers.verdicts import Reply, Row
 from tests.peer import Behaviour, Peer, Seen, Wire, always, closed_port, in_loop, peer
 
 DEVICE = "dGVzdC1kZXZpY2U:APA91bSecretDeviceTokenThatNobodyMayRead"
@@ -70,14 +70,22 @@ class Setting:
     provider: Provider
     peer: Peer
     conformance: ProviderConformance
+    endpoint: str
 
     @property
     def sends(self) -> list[Seen]:
         return [seen for seen in self.peer.seen if self.conformance.is_send(seen)]
 
+    @property
+    def message(self) -> PushMessage:
+        return self.conformance.message(self.endpoint)
+
+    async def send(self) -> SendReceipt:
+        return await self.provider.send(self.message)
+
     async def error(self) -> ProviderError:
         """What a send raises."""
-        return await failure(self.provider)
+        return await failure_of(self.provider, self.message)
 
 
 def a_message(**changes: Any) -> PushMessage:
@@ -99,8 +107,12 @@ async def opened(build: Callable[..., Sender], **options: Any) -> AsyncIterator[
 
 async def failure(provider: Provider, **changes: Any) -> ProviderError:
     """What sending a message raises."""
+    return await failure_of(provider, a_message(**changes))
+
+
+async def failure_of(provider: Provider, message: PushMessage) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
-        await provider.send(a_message(**changes))
+        await provider.send(message)
     return caught.value
 
 
@@ -125,7 +137,7 @@ class ProviderConformance:
     throttled: Canned
     no_access: Canned
     in_trouble: Canned
-    secrets: tuple[str, ...]  # of the credentials, that must never be seen
+    secrets: tuple[str, ...]  # of the credentials and of `message`, that must never be seen
 
     def options(self, url: str, directory: Path) -> dict[str, Any]:
         """Of `providers.registry.build`, so that everything goes to `url`."""
@@ -134,6 +146,10 @@ class ProviderConformance:
     def at_endpoint(self, options: dict[str, Any], url: str) -> dict[str, Any]:
         """The same options, but sends go to `url`."""
         return {**options, "endpoint": url}
+
+    def message(self, endpoint: str) -> PushMessage:  # noqa: ARG002 - of use where the target says where it is
+        """One that goes to `endpoint`."""
+        return a_message()
 
     def around(self, sends: Behaviour) -> Behaviour:
         """The whole server: what is not a send, such as a token endpoint, is answered here."""
@@ -153,7 +169,7 @@ class ProviderConformance:
             if endpoint:
                 options = self.at_endpoint(options, endpoint)
             async with opened(partial(build, self.name), options=options) as provider:
-                yield Setting(provider, there, self)
+                yield Setting(provider, there, self, endpoint or there.url)
 
     @in_loop
     async def test_it_has_the_shape_of_a_provider(self, tmp_path: Path) -> None:
@@ -164,7 +180,7 @@ class ProviderConformance:
     @in_loop
     async def test_an_accepted_message_gives_the_providers_own_name_for_it(self, tmp_path: Path) -> None:
         async with self.setting(self.accepted.behaviour, tmp_path) as setting:
-            receipt = await setting.provider.send(a_message())
+            receipt = await setting.send()
             assert (receipt.provider_message_id, receipt.http_status) == (self.receipt, self.accepted.status)
             assert len(setting.sends) == 1
 
@@ -247,7 +263,7 @@ class ProviderConformance:
             await setting.error()
             setting.peer.behaviour = self.around(self.accepted.behaviour)
             await asyncio.sleep(0.05)
-            assert (await setting.provider.send(a_message())).provider_message_id == self.receipt
+            assert (await setting.send()).provider_message_id == self.receipt
             assert setting.provider.health()["ok"] is True
 
     @in_loop
@@ -259,7 +275,7 @@ class ProviderConformance:
             await wire.wait_for_the_end()
 
         async with self.setting(behave, tmp_path, fail_max=1) as setting:
-            task = asyncio.create_task(setting.provider.send(a_message()))
+            task = asyncio.create_task(setting.send())
             await arrived.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -271,12 +287,13 @@ class ProviderConformance:
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        seen = [repr(a_message()), str(a_message())]
+        seen = []
         for canned in (self.accepted, self.dead, self.rejected, self.no_access, self.in_trouble):
             async with self.setting(canned.behaviour, tmp_path, fail_max=1) as setting:
+                seen += [repr(setting.message), str(setting.message)]
                 for _ in range(2):
                     try:
-                        await setting.provider.send(a_message())
+                        await setting.send()
                     except ProviderError as error:
                         seen += [str(error), repr(error), error.advice, str(error.__cause__)]
                 seen.append(json.dumps(setting.provider.health()))

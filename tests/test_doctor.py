@@ -26,6 +26,7 @@ from deliveries.broker import EmbeddedBroker, PushBroker, Topology
 from deliveries.doctor import database
 from deliveries.doctor.database import Facts
 from deliveries.doctor.findings import Level
+from providers.webpush import public_key, signer
 from tests.outages import broker_instead
 from tests.peer import closed_port
 from tests.postgres import PostgresServer
@@ -699,6 +700,30 @@ def test_the_legacy_wire_format_is_a_warning_and_sends_nothing(world):
     assert told["level"] == "warning"
     assert "switching off" in told["what"]
     assert "GOOGLE_APPLICATION_CREDENTIALS" in told["fix"]
+
+
+# Web Push
+
+VAPID_KEY = "3KzvKasA2SoCxsp0iIG_o9B0Ozvl1XDwI63JRKNIWBM"
+
+
+def web_push(world, **options):
+    given = {"private_key": VAPID_KEY, "subject": "mailto:push@shop.example", "loopback": False} | options
+    world.settings.PROVIDERS = world.settings.PROVIDERS | {"webpush": given}
+    return [one for one in world.examine()[1] if one["name"] == "Web Push"]
+
+
+def test_the_key_that_browsers_need_is_shown_and_the_other_is_not(world):
+    [found] = web_push(world)
+    assert found["level"] == "ok"
+    assert found["what"].endswith(public_key(signer(VAPID_KEY)))
+    assert VAPID_KEY not in found["what"]
+
+
+def test_a_subscription_that_may_name_this_machine_is_a_warning(world):
+    world.set(allowed_hosts=["push.example.org"])
+    [found] = [one for one in web_push(world, loopback=True) if one["level"] != "ok"]
+    assert (found["level"], found["fix"]) == ("warning", "Set WEBPUSH_LOOPBACK=false, unless this is a test.")
 
 
 # The services around us

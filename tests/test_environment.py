@@ -227,6 +227,42 @@ def test_a_server_key_is_checked_in_a_file_too_and_may_end_with_a_line_there(mon
     assert line.startswith("FCM_SERVER_KEY: has characters")
 
 
+VAPID_KEY = "3KzvKasA2SoCxsp0iIG_o9B0Ozvl1XDwI63JRKNIWBM"
+
+
+@pytest.mark.parametrize("subject", ["mailto:push@shop.example", "https://shop.example", "https://shop.example/push"])
+def test_web_push_has_a_key_and_a_subject(monkeypatch, tmp_path, subject):
+    (tmp_path / "key").write_text(f"{VAPID_KEY}\n")
+    settings = given(monkeypatch, VAPID_PRIVATE_KEY_FILE=str(tmp_path / "key"), VAPID_SUBJECT=subject)
+    assert settings.vapid_private_key and settings.vapid_private_key.get_secret_value() == VAPID_KEY
+    assert settings.vapid_subject == subject
+    assert VAPID_KEY not in repr(settings)
+
+
+def test_a_vapid_key_without_a_subject_is_refused(monkeypatch, capsys):
+    [line] = refused(monkeypatch, capsys, VAPID_PRIVATE_KEY=VAPID_KEY)
+    assert line.startswith("VAPID_SUBJECT: is required with VAPID_PRIVATE_KEY. Fix: ")
+    assert "mailto:" in line
+
+
+@pytest.mark.parametrize("key", ["geheim", f"{VAPID_KEY}geheim", "-----BEGIN PRIVATE KEY-----\ngeheim", "A" * 43])
+def test_a_vapid_key_that_is_none_is_refused_and_not_shown(monkeypatch, capsys, key):
+    [line] = refused(monkeypatch, capsys, VAPID_PRIVATE_KEY=key)
+    assert line.startswith("VAPID_PRIVATE_KEY: is not a private key")
+    assert "web-push generate-vapid-keys" in line
+    assert "geheim" not in line and "AAAA" not in line
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["push@shop.example", "mailto:push", "mailto:push@localhost", "mailto:push@shop.invalid", "http://shop.example",
+     "https://localhost", "https://10.0.0.1", "mailto:a b@shop.example"],
+)  # fmt: skip
+def test_a_subject_that_apple_would_refuse_is_refused_at_the_start(monkeypatch, capsys, subject):
+    [line] = refused(monkeypatch, capsys, VAPID_PRIVATE_KEY=VAPID_KEY, VAPID_SUBJECT=subject)
+    assert line.startswith("VAPID_SUBJECT: is not mailto: or https:// with a public name")
+
+
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_header_may_stand_in_a_file(monkeypatch, tmp_path, name):
     (tmp_path / "header").write_text("Authorization: Bearer geheim\n")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from firebase_admin import messaging
 
-import providers.fcm_exchange
+import providers.exchange
 from providers.base import PushMessage
 from providers.errors import (
     CredentialTrouble,
@@ -585,8 +585,8 @@ async def test_without_credentials_nothing_is_sent_and_health_says_why(tmp_path:
 async def test_fcm_that_says_nothing_is_unknown_after_the_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert providers.fcm_exchange.TIMEOUT == 30
-    monkeypatch.setattr(providers.fcm_exchange, "TIMEOUT", 0.3)
+    assert providers.exchange.TIMEOUT == 30
+    monkeypatch.setattr(providers.exchange, "TIMEOUT", 0.3)
 
     async def say_nothing(_: Seen, wire: Wire) -> None:
         await wire.wait_for_the_end()

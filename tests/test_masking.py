@@ -34,6 +34,8 @@ def test_a_fingerprint_tells_tokens_apart():
         {"apiKey": "short-secret"},
         {"text": f"your device is {TOKEN}."},
         {TOKEN: 1},
+        {"devices": [{"endpoint": "https://p.example/short-secret", "keys": {"auth": "short-secret"}}]},
+        {"subscription": {"keys": {"p256dh": "short-secret"}}},
         [[f"{TOKEN}\n{TOKEN}"]],
     ],
 )
@@ -55,6 +57,7 @@ def test_everything_else_stays_as_it_is():
         '{"device_token": "short-secret", "user',
         '{"push_tokens": ["short-secret", "short-secret',
         '{"a": "x", "api_key" : "short-secret',
+        '{"endpoint": "https://p.example/short-secret", "keys": {"p256dh": "short-secret", "auth": "short-secret',
         f"token={TOKEN}",
         "api_key=short-secret was wrong",
         "Authorization: Bearer short-secret",

@@ -2,15 +2,17 @@
 
 import asyncio
 import dataclasses
+import json
 import re
 import time
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
-from deliveries.contract import read_document
+from deliveries.contract import PushRequest, read_document
 from deliveries.models import Status
-from deliveries.neighbours.devices import MAX_DEVICES
+from deliveries.neighbours.devices import MAX_DEVICES, Device
 from deliveries.neighbours.foreign_json import MAX_DEPTH
 from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
 from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, followed
@@ -130,6 +132,68 @@ def test_a_list_of_devices_is_understood_and_emptiness_hides_nothing(user, expec
 )  # fmt: skip
 def test_a_device_that_cannot_be_one_costs_the_others_nothing(bad):
     assert tokens((200, envelope({"push_tokens": [bad, "a", bad, {"token": "c"}]}))) == ["a", "c"]
+
+
+SUBSCRIPTION = {
+    "endpoint": "https://push.example/wpush/v2/abc",
+    "expirationTime": None,
+    "keys": {"p256dh": "BP256", "auth": "c2l4"},
+}
+CANONICAL = '{"endpoint":"https://push.example/wpush/v2/abc","keys":{"auth":"c2l4","p256dh":"BP256"}}'
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        SUBSCRIPTION,
+        {"subscription": SUBSCRIPTION},
+        {"token": SUBSCRIPTION, "platform": ""},
+        {"push_token": SUBSCRIPTION},
+        {"token": None, "subscription": SUBSCRIPTION},
+        json.dumps(SUBSCRIPTION),
+        {"token": json.dumps(SUBSCRIPTION, indent=2)},
+        {"subscription": json.dumps(SUBSCRIPTION)},
+        {**SUBSCRIPTION, "id": 7, "is_active": True},
+    ],
+)
+def test_a_browser_is_a_device_however_its_subscription_is_written(entry):
+    known = Device(CANONICAL, "web", "subscription")
+    assert devices((200, envelope({"push_tokens": [entry]}))) == [known]
+    assert devices((200, envelope({"push_tokens": [entry, "a", SUBSCRIPTION]}))) == [known, Device("a")]
+
+
+def test_a_browser_may_be_the_only_device_and_keeps_its_platform():
+    assert devices((200, {"push_token": SUBSCRIPTION})) == [Device(CANONICAL, "web", "subscription")]
+    entry = {"subscription": SUBSCRIPTION, "platform": "safari"}
+    assert devices((200, {"devices": [entry]})) == [Device(CANONICAL, "safari", "subscription")]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"subscription": SUBSCRIPTION, "is_active": False},
+        {"endpoint": "https://push.example/a"},
+        {"endpoint": "https://push.example/a", "keys": {"auth": "c2l4"}},
+        {"endpoint": 7, "keys": SUBSCRIPTION["keys"]},
+        {"endpoint": "https://push.example/" + "a" * 2048, "keys": SUBSCRIPTION["keys"]},
+        {"subscription": "premium"},
+        {"token": None, "subscription": {"plan": "premium"}},
+    ],
+)
+def test_what_is_no_subscription_costs_the_others_nothing(entry):
+    assert devices((200, envelope({"push_tokens": [entry, "a"]}))) == [Device("a")]
+
+
+def test_a_subscription_for_something_else_is_not_taken_for_a_browser():
+    entry = {"token": "a", "subscription": SUBSCRIPTION["endpoint"]}
+    assert devices((200, envelope({"push_tokens": [entry, "{not JSON"]}))) == [Device("a"), Device("{not JSON")]
+
+
+def test_a_browser_that_a_request_brings_is_still_one_after_the_ledger():
+    document = {"notification_id": "n1", "user_id": "u1", "title": "T", "device_tokens": [SUBSCRIPTION, "a"]}
+    request = read_document(document, trust_tokens=True)
+    stored = PushRequest.model_validate(orjson.loads(request.as_json()))
+    assert stored.device_tokens == [Device(CANONICAL, "web", "subscription"), Device("a")]
 
 
 def test_devices_that_are_out_of_use_do_not_count_towards_the_most_that_anybody_has():

@@ -51,7 +51,19 @@ PRIORITY: list[dict[str, Any]] = [
 ]
 
 TOKEN = {"type": "string", "minLength": 1, "maxLength": 2048, "pattern": r"^[!-~]+$"}
-DEVICE = {"anyOf": [TOKEN, {"type": "object", "required": ["token"], "properties": {"token": TOKEN}}]}
+KEY = {"type": "string", "maxLength": 128, "pattern": "^[A-Za-z0-9_-]+$"}
+SUBSCRIPTION = {
+    "description": "A browser's PushSubscription, as its toJSON() gives it.",
+    "type": "object",
+    "required": ["endpoint", "keys"],
+    "properties": {
+        "endpoint": {"type": "string", "maxLength": 1600, "pattern": "^https://[!#-Z^-~]+$"},
+        "expirationTime": {"type": ["number", "null"]},
+        "keys": {"type": "object", "required": ["p256dh", "auth"], "properties": {"p256dh": KEY, "auth": KEY}},
+    },
+    "additionalProperties": False,
+}
+DEVICE = {"anyOf": [TOKEN, {"type": "object", "required": ["token"], "properties": {"token": TOKEN}}, SUBSCRIPTION]}
 
 VALUES: dict[str, dict[str, Any]] = {
     "Blank": {

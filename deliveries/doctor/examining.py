@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 
-from deliveries.doctor import configuration, database, fcm, ledger, neighbours, rabbitmq
+from deliveries.doctor import configuration, database, fcm, ledger, neighbours, rabbitmq, webpush
 from deliveries.doctor.findings import Examination, Finding, failed
 
 #: Seconds for everything. What has not ended by then is not waited for.
@@ -21,6 +21,7 @@ EXAMINATIONS: Mapping[str, Examination] = {
     "ledger": ledger.examine,
     "RabbitMQ": rabbitmq.examine,
     "FCM": fcm.examine,
+    "Web Push": webpush.examine,
     "user service": partial(neighbours.examine, "user service"),
     "template service": partial(neighbours.examine, "template service"),
     "gateway": partial(neighbours.examine, "gateway"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from deliveries.neighbours.spellings import is_blank
 from providers.base import Target
 
@@ -13,8 +15,9 @@ MAX_DEVICES = 100
 #: FCM's have some 200. The ledger has them in an index, whose entries end at 2700 bytes.
 MAX_TOKEN_BYTES = 2048
 
-#: What people call a device's token, and that it is in use.
+#: What people call a device's token, and that it is in use. A browser's subscription stands there too.
 TOKEN = ("token", "push_token", "device_token", "fcm_token", "pushToken", "deviceToken")
+SUBSCRIPTION = "subscription"
 ACTIVE = ("is_active", "isActive", "active")
 
 
@@ -30,6 +33,7 @@ class Device:
 def devices_in(value: Any) -> list[Device]:
     """One token or a list of them, as texts or as objects; each active device once.
 
+    A browser's PushSubscription, as an object or as its JSON, is a device like any other: its token is that JSON.
     A token that cannot be one costs its own device alone. Raises ValueError where there is nothing else.
     """
     entries = value if isinstance(value, list) else [value]
@@ -40,9 +44,12 @@ def devices_in(value: Any) -> list[Device]:
         token = _token(fields)
         if is_blank(token) or any(fields.get(name) is False for name in ACTIVE):
             continue
+        subscription = _subscription(token)
+        token = subscription or token
         if _is_token(token):
-            platform = fields.get("platform") or fields.get("device_type")
-            devices.setdefault(token, Device(token, _platform(platform)))
+            platform = _platform(fields.get("platform") or fields.get("device_type"))
+            device = Device(token, platform or "web", "subscription") if subscription else Device(token, platform)
+            devices.setdefault(token, device)
         else:
             unusable = True
     if unusable and not devices:
@@ -59,7 +66,25 @@ def tokens_among(addresses: Any) -> list[str]:
 def _token(fields: dict[str, Any]) -> Any:
     """Whatever stands where the token should, None where that is blank, the object itself where there is no place."""
     named = [fields[name] for name in TOKEN if name in fields]
+    if _subscription(fields.get(SUBSCRIPTION)):  # and no word for what the user pays
+        named.append(fields[SUBSCRIPTION])
     return next((token for token in named if not is_blank(token)), None if named else fields)
+
+
+def _subscription(value: Any) -> str:
+    """What is needed of a browser's PushSubscription, the same text however it was written; "" where it is none."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return ""
+    keys = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(keys, dict):
+        return ""
+    parts = {"endpoint": value.get("endpoint"), "keys": {name: keys.get(name) for name in ("p256dh", "auth")}}
+    if not all(isinstance(part, str) for part in (parts["endpoint"], *parts["keys"].values())):
+        return ""
+    return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _is_token(value: Any) -> bool:

@@ -52,7 +52,7 @@ class Ancestor(Dialect):
     async def push_token(self, request: web.Request) -> web.Response:
         user = request.match_info["user_id"]
         await meet(user, 0.0)
-        tokens = tokens_of(user)
+        tokens = tokens_of(user, request)
         if not tokens:
             raise Refused(404, "no push token registered")
         return json_answer({"data": {"token": tokens[0][0]}})

@@ -80,7 +80,7 @@ class DnsCore(Dialect):
     async def push_token(self, request: web.Request) -> web.Response:
         user = request.match_info["user_id"]
         await meet(user, 0.0)
-        tokens = tokens_of(user)
+        tokens = tokens_of(user, request)
         return _found({"push_token": tokens[0][0] if tokens else None}, "Push token retrieved successfully")
 
     async def render(self, request: web.Request) -> web.Response:

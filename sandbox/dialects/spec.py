@@ -10,7 +10,7 @@ from sandbox.answers import bad, good
 from sandbox.dialects.base import Call, Dialect
 from sandbox.dialects.bodies import Refused, demand, is_time, json_object
 from sandbox.dialects.rendering import TEMPLATES, rendered
-from sandbox.dialects.users import has_several, meet, tokens_of, wants_pushes
+from sandbox.dialects.users import has_several, listed, meet, wants_pushes
 
 STATUSES = ("pending", "delivered", "failed")
 ORDER_KEYS = ("template_id", "template_code", "variables", "language")
@@ -50,9 +50,9 @@ class Spec(Dialect):
         user = request.match_info["user_id"]
         await meet(user, self.slow)
         profile = {"id": user, "preferences": {"email": True, "push": wants_pushes(user)}}
-        listed = [{"token": token, "platform": platform, "is_active": True} for token, platform in tokens_of(user)]
-        devices: dict[str, Any] = {"push_tokens": listed} if has_several(user) else {"push_token": listed[0]["token"]}
-        return good(profile | devices)
+        devices = listed(user, request)
+        has: dict[str, Any] = {"push_tokens": devices} if has_several(user) else {"push_token": devices[0]["token"]}
+        return good(profile | has)
 
     async def dead_token(self, request: web.Request) -> web.Response:
         user = request.match_info["user_id"]
