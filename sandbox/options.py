@@ -131,7 +131,7 @@ def _add_faults(group: argparse._ArgumentGroup) -> None:
     )
     add("--fcm-latency", type=_duration, default=0.0, metavar="MS", help="before every FCM answer")
     add("--slow", type=_duration, default=usual.slow, metavar="S", help="what slow means (%(default)s)")
-    add("--hang", type=_duration, default=usual.hang, metavar="S", help="how long a hanging send takes (%(default)s)")
+    add("--hang", type=_duration, default=usual.hang, metavar="S", help="how long hang is silent (%(default)s)")
     add("--retry-after", type=int, default=usual.retry_after, metavar="S", help="said with a 429 (%(default)s)")
 
 

@@ -34,6 +34,7 @@ class Quotas:
         self._limits = {"project": options.quota, "device": options.device_quota, "topic": options.topic_quota}
         self._length = options.quota_window
         self._windows: defaultdict[tuple[str, str], Window] = defaultdict(Window)
+        self._many = _MANY
 
     def check(self, kind: str, target: str) -> None:
         """Raises RefusedError where a window is full, with the whole seconds until it ends."""
@@ -50,13 +51,18 @@ class Quotas:
             if self._windows[key].ends <= now:
                 self._windows[key] = Window(now + self._length)
             self._windows[key].used += 1
-        if len(self._windows) > _MANY:
-            self._windows = defaultdict(Window, {key: w for key, w in self._windows.items() if w.ends > now})
+        if len(self._windows) > self._many:
+            self._forget(now)
 
     def refused(self, refusal: RefusedError, kind: str = "", target: str = "") -> None:
         """Count a send that was refused, when it is one that counts."""
         if refusal.http < 500 and refusal.http != 429:
             self.spend(kind, target)
+
+    def _forget(self, now: float) -> None:
+        """The windows that have ended; seldom enough to cost nothing, however many are open."""
+        self._windows = defaultdict(Window, {key: w for key, w in self._windows.items() if w.ends > now})
+        self._many = max(_MANY, 2 * len(self._windows))
 
     def _limited(self, kind: str, target: str) -> list[tuple[str, str]]:
         keys = [("project", ""), (_SCOPES.get(kind, ""), target)]
