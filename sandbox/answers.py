@@ -11,7 +11,10 @@ from aiohttp import web
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 _TROUBLES = {
+    302: ("Found", "The document has moved."),
+    403: ("Forbidden", "Your client does not have permission to get this URL from this server."),
     404: ("Not Found", "The requested URL was not found on this server."),
+    408: ("Request Timeout", "Your client has taken too long to issue its request."),
     500: ("Server Error", "The server encountered an error and could not complete your request."),
     502: ("Server Error", "The server encountered a temporary error and could not complete your request."),
     503: ("Service Unavailable", "The service you requested is not available at this time."),
@@ -35,7 +38,10 @@ def error_page(status: int) -> web.Response:
         f"<!DOCTYPE html><html lang=en><title>Error {status} ({title})!!1</title>"
         f"<p><b>{status}.</b> <ins>That's an error.</ins><p>{text} <ins>That's all we know.</ins></html>"
     )
-    return html_answer(page, status)
+    answer = html_answer(page, status)
+    if status == 302:
+        answer.headers["Location"] = "/"
+    return answer
 
 
 def garbage(turn: int) -> web.Response:

@@ -31,6 +31,7 @@ STATES = {
     "html502": "502 with a page of HTML",
     "html503": "503 with a page of HTML",
     "html504": "504 with a page of HTML",
+    "newword": "409 with a word that no documentation has",
     "garbage": "accepted and booked, then a 200 that is no answer: the outcome is unknown",
     "hang": "accepted and booked, then silent for --hang seconds (60): the outcome is unknown",
 }

@@ -24,9 +24,10 @@ _STATUS = {
     "down": 503,
     "quota": 429,
     "disabled": 403,
+    "noscope": 403,
     **{f"refuse{status}": status for status in (400, 401, 403, 404, 500, 504)},
 }
-_PAGES = {f"html{status}": status for status in (404, 500, 502, 503, 504)}
+_PAGES = {f"html{status}": status for status in (302, 403, 404, 408, 500, 502, 503, 504)}
 _LET_THROUGH = ("slow", "hang", "reset-after-accept")
 _PIECE = b"x" * 65536
 

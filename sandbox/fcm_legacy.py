@@ -29,6 +29,7 @@ WORDS = {
     **dict.fromkeys(("apnsauth", "apnsenv", "apnsold", "webauth"), "InvalidApnsCredential"),
     **dict.fromkeys(("unavailable", "html502", "html503", "html504"), "Unavailable"),
     **dict.fromkeys(("internal", "unspecified", "html500"), "InternalServerError"),
+    "newword": "NewlyInvented",
     "baddata": "InvalidDataKey",
     "mismatch": "MismatchSenderId",
 }

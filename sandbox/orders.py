@@ -20,7 +20,11 @@ FAULTS = {
     "refuse500": "500 in the service's own words",
     "refuse504": "504 in the service's own words",
     "disabled": "fcm only: 403 SERVICE_DISABLED, the project has not switched its API on",
+    "noscope": "fcm only: 403 ACCESS_TOKEN_SCOPE_INSUFFICIENT, the access token was made without FCM's scope",
+    "html302": "302 to another address, with a page of HTML",
+    "html403": "403 with a page of HTML instead of JSON, as of a proxy",
     "html404": "404 with a page of HTML instead of JSON",
+    "html408": "408 with a page of HTML: the request took too long to arrive",
     "html500": "500 with a page of HTML instead of JSON",
     "html502": "502 with a page of HTML instead of JSON",
     "html503": "503 with a page of HTML instead of JSON",
@@ -34,6 +38,7 @@ FAULTS = {
     "reset": "the connection is reset, nothing was accepted",
     "reset-after-accept": "accepted and booked, then the connection is reset",
 }
+ONLY_FCM = ("disabled", "noscope")
 _FIELDS = {"service", "fault", "times", "seconds", "latency_ms", "retry_after", "scope"}
 
 
@@ -62,7 +67,7 @@ def read(order: Any) -> Order:
     service, kind, known = order.get("service"), order.get("fault"), (*SERVICES, "all")
     _demand(service in known, f"service must be one of {', '.join(known)}")
     _demand(kind in tuple(FAULTS), f"fault must be one of {', '.join(FAULTS)}")
-    _demand(kind != "disabled" or service == "fcm", "the fault disabled is for the service fcm only")
+    _demand(kind not in ONLY_FCM or service == "fcm", f"the fault {kind} is for the service fcm only")
     times, retry_after, latency_ms = (_number(order, name) for name in ("times", "retry_after", "latency_ms"))
     return Order(
         services=SERVICES if service == "all" else (service,),

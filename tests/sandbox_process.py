@@ -53,10 +53,10 @@ class Sandbox:
         return str(account.token)
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=30, **more)
+        return requests.get(self.url + path, timeout=30, allow_redirects=False, **more)
 
     def post(self, path: str, content: Any = None, **more: Any) -> requests.Response:
-        return requests.post(self.url + path, json=content, timeout=30, **more)
+        return requests.post(self.url + path, json=content, timeout=30, allow_redirects=False, **more)
 
     def send(self, message: Any, bearer: str | None = None, **more: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {bearer or self.bearer}"}
@@ -121,7 +121,7 @@ def assertion(sandbox: Sandbox, key: str | None = None, **claims: Any) -> str:
 
 def ask_for_token(sandbox: Sandbox, signed: str, grant: str = GRANT) -> requests.Response:
     form = {"grant_type": grant, "assertion": signed}
-    return requests.post(f"{sandbox.url}/token", data=form, timeout=30)
+    return requests.post(f"{sandbox.url}/token", data=form, timeout=30, allow_redirects=False)
 
 
 def details_of(answer: requests.Response) -> dict[str, dict[str, Any]]:

@@ -56,8 +56,9 @@ VERDICTS: dict[str, tuple[int, str, str | None, dict[str, Any]]] = {
     "unavailable": (503, "UNAVAILABLE", "UNAVAILABLE", {}),
     "internal": (500, "INTERNAL", "INTERNAL", {}),
     "unspecified": (500, "UNKNOWN", "UNSPECIFIED_ERROR", {}),
+    "newword": (409, "ABORTED", "NEWLY_INVENTED", {}),
 }
-PAGES = {"html500": 500, "html502": 502, "html503": 503, "html504": 504}
+PAGES = {f"html{http}": http for http in (500, 502, 503, 504)}
 
 
 def others(answer: requests.Response) -> dict[str, Any]:
