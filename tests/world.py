@@ -298,8 +298,7 @@ def slow_sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     process.stop()
 
 
-@pytest.fixture
-def rabbit(rabbitmq: RabbitNode) -> RabbitNode:
+def emptied(rabbitmq: RabbitNode) -> RabbitNode:
     """RabbitMQ as on its first day: no queue and no exchange of ours."""
     producer = Producer(rabbitmq.url)
     for queue in QUEUES:
@@ -308,6 +307,12 @@ def rabbit(rabbitmq: RabbitNode) -> RabbitNode:
         producer.channel.exchange_delete(exchange)
     producer.close()
     return rabbitmq
+
+
+@pytest.fixture
+def rabbit(rabbitmq: RabbitNode) -> RabbitNode:
+    """RabbitMQ as on its first day."""
+    return emptied(rabbitmq)
 
 
 @pytest.fixture
@@ -323,7 +328,7 @@ def worker(
 ) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers on the test's database; they are gone before it is emptied."""
     started: list[WorkerProcess] = []
-    variables = QUICK | sandbox.variables() | {"DATABASE_URL": database_url(), "RABBITMQ_URL": rabbit.url}
+    variables = surroundings(sandbox, rabbit)
 
     def start(*arguments: str, **more: str) -> WorkerProcess:
         process = WorkerProcess(tmp_path / f"worker-{len(started)}.log", variables | more, *arguments)
@@ -333,6 +338,11 @@ def worker(
     yield start
     for process in started:
         process.kill()
+
+
+def surroundings(sandbox: SandboxProcess, rabbit: RabbitNode) -> dict[str, str]:
+    """The settings of a worker in this world."""
+    return QUICK | sandbox.variables() | {"DATABASE_URL": database_url(), "RABBITMQ_URL": rabbit.url}
 
 
 def database_url() -> str:
