@@ -98,11 +98,11 @@ def _blames_the_token_in_words(reply: Reply) -> bool:
 
 
 _APPLE_SAYS_GONE = Condition("its `ApnsError` says 410 or `Unregistered`", lambda reply: reply.apns_gone)
-_TOKEN_IS_BLAMED = Condition("the only violation is of `message.token` or `message.fid`", _blames_the_token)
+_TOKEN_IS_BLAMED = Condition("its `BadRequest` blames nothing but `message.token` or `message.fid`", _blames_the_token)
 _TOKEN_IS_BLAMED_IN_WORDS = Condition(
-    "there are no violations, and its text says that the registration token is not valid", _blames_the_token_in_words
+    "it has no `BadRequest`, and its text says that the registration token is not valid", _blames_the_token_in_words
 )
-_NAMES_A_FIELD = Condition("there are violations of other fields", lambda reply: bool(reply.fields))
+_NAMES_A_FIELD = Condition("its `BadRequest` names a field", lambda reply: bool(reply.fields))
 _NOT_FOUND = Condition("its status is `NOT_FOUND`", lambda reply: reply.status == "NOT_FOUND")
 
 _MALFORMED = "This is not a registration token of FCM: it is dead. Forget it, and check what the app registers."
