@@ -60,6 +60,7 @@ from tests.provider_conformance import (
 )
 from tests.sandbox_process import Sandbox, running
 from tests.test_fcm_legacy import environment
+from tests.world import all_ended, check_invariants, eventually, message, query
 
 KEY = "3KzvKasA2SoCxsp0iIG_o9B0Ozvl1XDwI63JRKNIWBM"
 SUBJECT = "mailto:push@shop.example"
@@ -680,3 +681,34 @@ def test_a_user_with_a_browser_has_its_subscription_as_a_device(browsers: Sandbo
     assert device["subscription"] == browsers.get("/push/dead-anna/subscription").json()
     [other] = browsers.get("/api/v1/users/web-anna").json()["data"]["push_tokens"]
     assert other["subscription"]["endpoint"] == f"{browsers.url}/push/ok-anna"
+
+
+# --- from end to end -----------------------------------------------------------------------------
+
+
+def test_a_notification_reaches_a_browser_while_another_goes_to_fcm(engine: Any, sandbox: Any) -> None:
+    running = engine(vapid_private_key=SecretStr(KEY), vapid_subject=SUBJECT, webpush_loopback=True)
+    running.accept(message("n1", "web-ada"), message("n2", "ada"), message("n3", "web-dead-bob"))
+    eventually(all_ended, what="an end and a report for each")
+    rows = query(
+        "SELECT notification_id, provider, target, platform, status, error_code FROM push_deliveries ORDER BY 1"
+    )
+    assert rows == [
+        ("n1", "webpush", "subscription", "web", "sent", ""),
+        ("n2", "fcm", "token", "", "sent", ""),
+        ("n3", "webpush", "subscription", "web", "failed", "subscription_gone"),
+    ]
+    pushes = {entry["tag"]: entry for entry in sandbox.book()["accepted"]}
+    assert pushes.keys() == {"n1", "n2"}
+    assert (pushes["n1"]["title"], pushes["n1"]["body"]) == (pushes["n2"]["title"], pushes["n2"]["body"])
+    assert query("SELECT provider_message_id FROM push_deliveries WHERE notification_id = 'n1'") == [
+        (pushes["n1"]["name"],)
+    ]
+    check_invariants(sandbox)
+
+
+def test_without_a_key_a_browser_gets_nothing_and_it_is_said_why(engine: Any, sandbox: Any) -> None:
+    engine().accept(message("n1", "web-ada"))
+    eventually(all_ended, what="an end and a report")
+    assert query("SELECT status, error_code FROM push_deliveries") == [("failed", "no_provider")]
+    check_invariants(sandbox)
