@@ -324,6 +324,13 @@ async def test_a_key_that_is_no_point_of_the_curve_is_dead() -> None:
     assert type(found) is DeadToken
 
 
+@in_loop
+async def test_a_name_that_cannot_be_one_is_dead_and_no_bug() -> None:
+    async with opened(build, private_key=KEY, subject=SUBJECT) as provider:
+        found = await failure(provider, device_token=subscribed("https://xn--.example/a"))
+    assert (type(found), found.code) == (DeadToken, "invalid_subscription")
+
+
 def test_keys_are_read_however_a_library_spells_base64() -> None:
     odd = b"\xfb\xef\xff" * 5 + b"\xfb"
     spelt = base64.b64encode(odd).decode()
@@ -454,21 +461,19 @@ async def test_a_push_service_that_nobody_sends_to_any_more_is_no_trouble() -> N
         assert provider.health()["breaker"]["state"] == "closed"
 
 
+#: Nobody listens there. The first is used again before there are too many, so the second is forgotten.
+_PORTS = (1, 2, 1, 3, 1, 2)
+
+
 @in_loop
 async def test_push_services_that_are_made_up_take_no_more_than_so_much_memory(monkeypatch: Any) -> None:
     assert MAX_SERVICES >= 100
     monkeypatch.setattr("providers.webpush.MAX_SERVICES", 2)
     async with opened(build, private_key=KEY, subject=SUBJECT, loopback=True, fail_max=1) as provider:
-        nowhere = [f"http://127.0.0.1:{port}" for port in (1, 2, 3, 4)]
-        for url in nowhere:
-            with pytest.raises(RetryLater):
-                await provider.send(a_push(url))
-        with pytest.raises(NotNow):
-            await provider.send(a_push(nowhere[-1]))
-        with pytest.raises(RetryLater) as forgotten:
-            await provider.send(a_push(nowhere[0]))
-        assert type(forgotten.value) is RetryLater
+        met = [await failure(provider, device_token=subscribed(f"http://127.0.0.1:{port}/a")) for port in _PORTS]
         assert len(provider._exchanges) == 2
+    kept, forgotten = NotNow, RetryLater
+    assert [type(error) for error in met] == [RetryLater, RetryLater, kept, RetryLater, kept, forgotten]
 
 
 # --- the key and the settings --------------------------------------------------------------------
