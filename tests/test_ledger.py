@@ -30,6 +30,7 @@ from deliveries.ledger import (
     ReleaseWorker,
     Reported,
     Settle,
+    Started,
     StartSends,
     Writer,
     direct,
@@ -87,7 +88,7 @@ class Hands:
     def start(self, id: str, fence: int, *tokens: str) -> list[Delivery]:
         deliveries = [delivery(id, token) for token in tokens or ("t1",)]
         [started] = self.write(StartSends(id, fence, deliveries))
-        return [one for one in deliveries if one.begin(started.ids)]
+        return begun(deliveries, started)
 
     def claim(self, limit: int = 100, ids=None):
         [works] = self.write(Claim(limit, ids))
@@ -217,7 +218,15 @@ def begin(hands: Hands, deliveries: list[Delivery]) -> None:
     """Claims sends of pairs of deliveries, a notification each; all of them are granted."""
     pairs = [deliveries[place : place + 2] for place in range(0, len(deliveries), 2)]
     granted = hands.write_units(*([StartSends(pair[0].notification_id, 1, pair)] for pair in pairs))
-    assert all(one.begin(started.ids) for pair, [started] in zip(pairs, granted, strict=True) for one in pair)
+    assert all(begun(pair, started) == pair for pair, [started] in zip(pairs, granted, strict=True))
+
+
+def begun(deliveries: list[Delivery], started: Started) -> list[Delivery]:
+    """Those that the ledger has claimed; they take note of it."""
+    claimed = [one for one in deliveries if one.send_token in started.ids]
+    for one in claimed:
+        one.begin(started.ids[one.send_token])
+    return claimed
 
 
 def test_a_bad_row_takes_no_other_down(one):

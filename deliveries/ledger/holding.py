@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from psycopg import Cursor
 from psycopg.rows import dict_row
 
@@ -20,24 +20,25 @@ from deliveries.work import Delivery
 #: Seconds before its place at which a send may begin: less than anybody's clock or the way to FCM is exact.
 EARLY = 0.02
 
+# Both at once, as hardly ever there is either. Arrays, which are looked up in the index whatever the tables' sizes were
+# when the plan was made: from a set of rows PostgreSQL may well go the other way round, through all dead tokens.
+LOOK = f"""
+SELECT token_hash, error_code, died_at FROM dead_tokens
+WHERE token_hash = ANY(string_to_array(%(hashes)s, ',')) AND remembered_until > now() AND held_at IS NULL
+UNION ALL
+SELECT '', key, NULL FROM brakes
+WHERE key = ANY(string_to_array(%(keys)s, ',')) AND until + make_interval(secs => greatest(taken, {RAMP})) > now()
+"""
+
 # In the order of their keys, so that two workers never deadlock; a brake is locked while its places are given away.
-BRAKES = f"""
+BRAKES = """
 SELECT key, round, code, advice, pace, taken, extract(epoch FROM now() - until)::float8 AS since
-FROM brakes
-WHERE key IN (SELECT json_array_elements_text(%(keys)s::json))
-  AND until + make_interval(secs => greatest(taken, {RAMP})) > now()
-ORDER BY key FOR UPDATE
+FROM brakes WHERE key = ANY(string_to_array(%(keys)s, ',')) ORDER BY key FOR UPDATE
 """
 
 TAKE_PLACES = """
 UPDATE brakes b SET taken = i.taken FROM json_to_recordset(%(rows)s::json) AS i(key text, taken float8)
 WHERE b.key = i.key
-"""
-
-DEAD = """
-SELECT token_hash, error_code, died_at FROM dead_tokens
-WHERE token_hash IN (SELECT json_array_elements_text(%(hashes)s::json))
-  AND remembered_until > now() AND held_at IS NULL
 """
 
 HOLD = """
@@ -65,9 +66,16 @@ class Hold:
 
 def hold_back(cursor: Cursor[Any], deliveries: Sequence[Delivery], hand: Hand) -> dict[int, Hold]:
     """Puts down those of the claimed sends that must not begin now. Returns their holds by send token."""
+    if not deliveries:
+        return {}
     hashes = {delivery.send_token: token_hash(delivery.device_token) for delivery in deliveries}
-    held = _dead(cursor, [delivery for delivery in deliveries if delivery.id is None], hashes)
-    held |= _braked(cursor, [d for d in deliveries if d.send_token not in held], hashes, hand)
+    keys = {key for d in deliveries for key in brake_keys(d, hashes[d.send_token], hand.worker_id).values()}
+    cursor.execute(LOOK, {"hashes": ",".join(hashes.values()), "keys": ",".join(keys)})
+    found = cursor.fetchall()
+    held = _dead(deliveries, hashes, {token: (code, died_at) for token, code, died_at in found if token})
+    if brakes := [key for token, key, _ in found if not token]:
+        free = [delivery for delivery in deliveries if delivery.send_token not in held]
+        held |= _braked(cursor, free, hashes, brakes, hand)
     if held:
         cursor.execute(HOLD, rows(list(held.values())))
     return held
@@ -87,39 +95,43 @@ def brake_keys(delivery: Delivery, token_hash: str, worker_id: UUID | None) -> d
     }
 
 
-def _dead(cursor: Cursor[Any], deliveries: list[Delivery], hashes: dict[int, str]) -> dict[int, Hold]:
+def _dead(
+    deliveries: Sequence[Delivery], hashes: dict[int, str], dead: dict[str, tuple[str, datetime]]
+) -> dict[int, Hold]:
     """Holds of those whose token is remembered as dead: of new ones only, as a resend is a person's wish to try."""
-    if not deliveries:
-        return {}
-    cursor.execute(DEAD, {"hashes": _json(hashes[delivery.send_token] for delivery in deliveries)})
-    dead = {token: (code, died_at) for token, code, died_at in cursor.fetchall()}
     held = {}
     for delivery in deliveries:
-        if found := dead.get(hashes[delivery.send_token]):
+        if delivery.id is None and (found := dead.get(hashes[delivery.send_token])):
             reason = f"Not tried: the provider said {found[0]} of this device on {found[1]:%Y-%m-%d at %H:%M} UTC."
             hold = Hold(delivery.send_token, delivery.notification_id, Status.FAILED, found[0], reason)
             held[delivery.send_token] = hold
     return held
 
 
-def _braked(cursor: Cursor[Any], deliveries: list[Delivery], hashes: dict[int, str], hand: Hand) -> dict[int, Hold]:
+def _braked(
+    cursor: Cursor[Any], deliveries: list[Delivery], hashes: dict[int, str], brakes: list[str], hand: Hand
+) -> dict[int, Hold]:
     """Holds of those for which a brake is on and whose place on its ramp has not come; they are given one."""
-    keys = {d.send_token: set(brake_keys(d, hashes[d.send_token], hand.worker_id).values()) for d in deliveries}
-    brakes = _brakes(cursor, set().union(*keys.values())) if keys else []
     held: dict[int, Hold] = {}
-    for brake in brakes:
-        asking = [d for d in deliveries if brake["key"] in keys[d.send_token] and d.brake_round != brake["round"]]
+    taken = []
+    for brake in _locked(cursor, brakes):
+        asking = [
+            d
+            for d in deliveries
+            if d.brake_round != brake["round"]
+            and brake["key"] in brake_keys(d, hashes[d.send_token], hand.worker_id).values()
+        ]
         for hold in _given(brake, asking):
             if hold.send_token not in held or (hold.wait or 0) > (held[hold.send_token].wait or 0):
                 held[hold.send_token] = hold
-    if brakes:
-        cursor.execute(TAKE_PLACES, rows([{"key": brake["key"], "taken": brake["taken"]} for brake in brakes]))
+        taken.append({"key": brake["key"], "taken": brake["taken"]})
+    cursor.execute(TAKE_PLACES, rows(taken))
     return held
 
 
-def _brakes(cursor: Cursor[Any], keys: set[str]) -> list[dict[str, Any]]:
+def _locked(cursor: Cursor[Any], keys: list[str]) -> list[dict[str, Any]]:
     with cursor.connection.cursor(row_factory=dict_row) as reading:
-        return reading.execute(BRAKES, {"keys": _json(keys)}).fetchall()
+        return reading.execute(BRAKES, {"keys": ",".join(keys)}).fetchall()
 
 
 def _given(brake: dict[str, Any], deliveries: list[Delivery]) -> Iterator[Hold]:
@@ -137,7 +149,3 @@ def _given(brake: dict[str, Any], deliveries: list[Delivery]) -> Iterator[Hold]:
                 brake["round"],
                 wait,
             )
-
-
-def _json(texts: Any) -> str:
-    return orjson.dumps(list(texts)).decode()
