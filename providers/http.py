@@ -35,6 +35,8 @@ PING_TIMEOUT = timedelta(seconds=5)
 #: FCM allows 100 streams on a connection, and the library opens one connection to a host per
 #: client.
 STREAMS_PER_LANE = 90
+#: Hosts that a lane remembers to have met. Web Push goes to any that somebody names.
+MAX_MET = 1000
 
 
 class HttpFault(Exception):
@@ -82,6 +84,8 @@ class _Lane:
         host = url[8:].partition("/")[0]
         met = self._met.get(host)
         if met is None:
+            if len(self._met) >= MAX_MET:
+                self._met.clear()  # some connections are opened in vain
             met = self._met[host] = asyncio.Event()
         elif not met.is_set():
             with suppress(TimeoutError):

@@ -118,6 +118,8 @@ class Webpush:
         except CredentialTrouble as trouble:
             self._trouble = f"{subscription.origin}: {trouble.advice}"
             raise
+        except ValueError:  # it looks like an address, and is none: xn--
+            raise _unusable("its endpoint is no address") from None
         self._trouble = ""
         return SendReceipt(_name(accepted.provider_message_id, subscription), accepted.http_status)
 

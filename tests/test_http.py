@@ -210,6 +210,16 @@ async def test_what_cannot_be_written_is_a_value_error() -> None:
             await client.request("GET", "http://127.0.0.1/", headers={"X-A": "b\r\nX-C: d"}, timeout=1)
 
 
+@in_loop
+async def test_hosts_that_somebody_makes_up_take_no_more_than_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("providers.http.MAX_MET", 2)
+    async with a_client() as client:
+        for port in (1, 2, 3):
+            with pytest.raises(NotSent):
+                await post(client, f"https://127.0.0.1:{port}/")
+        assert len(client._lanes[0]._met) <= 2
+
+
 # --- unknown -------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ from tests.provider_conformance import (
 )
 from tests.sandbox_process import Sandbox, running
 from tests.test_fcm_legacy import environment
+from tests.world import all_ended, check_invariants, eventually, message, query
 
 KEY = "3KzvKasA2SoCxsp0iIG_o9B0Ozvl1XDwI63JRKNIWBM"
 SUBJECT = "mailto:push@shop.example"
@@ -323,6 +324,13 @@ async def test_a_key_that_is_no_point_of_the_curve_is_dead() -> None:
     assert type(found) is DeadToken
 
 
+@in_loop
+async def test_a_name_that_cannot_be_one_is_dead_and_no_bug() -> None:
+    async with opened(build, private_key=KEY, subject=SUBJECT) as provider:
+        found = await failure(provider, device_token=subscribed("https://xn--.example/a"))
+    assert (type(found), found.code) == (DeadToken, "invalid_subscription")
+
+
 def test_keys_are_read_however_a_library_spells_base64() -> None:
     odd = b"\xfb\xef\xff" * 5 + b"\xfb"
     spelt = base64.b64encode(odd).decode()
@@ -453,21 +461,19 @@ async def test_a_push_service_that_nobody_sends_to_any_more_is_no_trouble() -> N
         assert provider.health()["breaker"]["state"] == "closed"
 
 
+#: Nobody listens there. The first is used again before there are too many, so the second is forgotten.
+_PORTS = (1, 2, 1, 3, 1, 2)
+
+
 @in_loop
 async def test_push_services_that_are_made_up_take_no_more_than_so_much_memory(monkeypatch: Any) -> None:
     assert MAX_SERVICES >= 100
     monkeypatch.setattr("providers.webpush.MAX_SERVICES", 2)
     async with opened(build, private_key=KEY, subject=SUBJECT, loopback=True, fail_max=1) as provider:
-        nowhere = [f"http://127.0.0.1:{port}" for port in (1, 2, 3, 4)]
-        for url in nowhere:
-            with pytest.raises(RetryLater):
-                await provider.send(a_push(url))
-        with pytest.raises(NotNow):
-            await provider.send(a_push(nowhere[-1]))
-        with pytest.raises(RetryLater) as forgotten:
-            await provider.send(a_push(nowhere[0]))
-        assert type(forgotten.value) is RetryLater
+        met = [await failure(provider, device_token=subscribed(f"http://127.0.0.1:{port}/a")) for port in _PORTS]
         assert len(provider._exchanges) == 2
+    kept, forgotten = NotNow, RetryLater
+    assert [type(error) for error in met] == [RetryLater, RetryLater, kept, RetryLater, kept, forgotten]
 
 
 # --- the key and the settings --------------------------------------------------------------------
@@ -680,3 +686,34 @@ def test_a_user_with_a_browser_has_its_subscription_as_a_device(browsers: Sandbo
     assert device["subscription"] == browsers.get("/push/dead-anna/subscription").json()
     [other] = browsers.get("/api/v1/users/web-anna").json()["data"]["push_tokens"]
     assert other["subscription"]["endpoint"] == f"{browsers.url}/push/ok-anna"
+
+
+# --- from end to end -----------------------------------------------------------------------------
+
+
+def test_a_notification_reaches_a_browser_while_another_goes_to_fcm(engine: Any, sandbox: Any) -> None:
+    running = engine(vapid_private_key=SecretStr(KEY), vapid_subject=SUBJECT, webpush_loopback=True)
+    running.accept(message("n1", "web-ada"), message("n2", "ada"), message("n3", "web-dead-bob"))
+    eventually(all_ended, what="an end and a report for each")
+    rows = query(
+        "SELECT notification_id, provider, target, platform, status, error_code FROM push_deliveries ORDER BY 1"
+    )
+    assert rows == [
+        ("n1", "webpush", "subscription", "web", "sent", ""),
+        ("n2", "fcm", "token", "", "sent", ""),
+        ("n3", "webpush", "subscription", "web", "failed", "subscription_gone"),
+    ]
+    pushes = {entry["tag"]: entry for entry in sandbox.book()["accepted"]}
+    assert pushes.keys() == {"n1", "n2"}
+    assert (pushes["n1"]["title"], pushes["n1"]["body"]) == (pushes["n2"]["title"], pushes["n2"]["body"])
+    assert query("SELECT provider_message_id FROM push_deliveries WHERE notification_id = 'n1'") == [
+        (pushes["n1"]["name"],)
+    ]
+    check_invariants(sandbox)
+
+
+def test_without_a_key_a_browser_gets_nothing_and_it_is_said_why(engine: Any, sandbox: Any) -> None:
+    engine().accept(message("n1", "web-ada"))
+    eventually(all_ended, what="an end and a report")
+    assert query("SELECT status, error_code FROM push_deliveries") == [("failed", "no_provider")]
+    check_invariants(sandbox)
