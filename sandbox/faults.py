@@ -34,14 +34,17 @@ _PIECE = b"x" * 65536
 
 @dataclass(slots=True)
 class Fault:
-    """`times` left and `until` (monotonic seconds) end it, whichever comes first; None is never."""
+    """`times` left and `until` (monotonic seconds) end it, whichever comes first; None is never.
+
+    `scope` is whose quota is used up, where it is one of FCM's.
+    """
 
     kind: str = "none"
     times: int | None = None
     until: float | None = None
     latency: float = 0.0
     retry_after: int | None = None
-    scope: str = "project"
+    scope: str | None = None
     hits: int = 0
 
     def is_over(self) -> bool:
@@ -66,7 +69,7 @@ class Fault:
             "seconds_left": left,
             "latency_ms": round(self.latency * 1000),
             "retry_after": self.retry_after,
-            "scope": self.scope if kind == "quota" else None,
+            "scope": self.scope,
             "hits": self.hits,
         }
 
@@ -87,7 +90,7 @@ class Faults:
     def script(self, order: Order) -> None:
         """From now on the services of the order have its fault, and no earlier one."""
         for service in order.services:
-            self._now[service] = self._fault(order)
+            self._now[service] = self._fault(service, order)
 
     def guard(self, service: str, endpoint: Endpoint, refuse: Refuse) -> Endpoint:
         """The endpoint with the service's scripted fault, when there is one, in front of it."""
@@ -124,7 +127,7 @@ class Faults:
     def as_dict(self) -> dict[str, Any]:
         return {service: fault.as_dict() for service, fault in self._now.items()}
 
-    def _fault(self, order: Order) -> Fault:
+    def _fault(self, service: str, order: Order) -> Fault:
         usual_latency = self._slow if order.kind == "slow" else 0.0
         wait = order.retry_after if order.waits_so_long else self._retry_after
         return Fault(
@@ -133,7 +136,7 @@ class Faults:
             until=None if order.seconds is None else time.monotonic() + order.seconds,
             latency=usual_latency if order.latency is None else order.latency,
             retry_after=wait if order.kind == "quota" else None,
-            scope=order.scope,
+            scope=order.scope if (service, order.kind) == ("fcm", "quota") else None,
         )
 
 

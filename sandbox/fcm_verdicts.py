@@ -84,9 +84,9 @@ QUOTAS: dict[str, Callable[[int | None], RefusedError]] = {
 }
 
 #: For a scripted fault, by its name; takes (Retry-After in seconds or None, the scope).
-SCRIPTED: dict[str, Callable[[int | None, str], RefusedError]] = {
+SCRIPTED: dict[str, Callable[[int | None, str | None], RefusedError]] = {
     "down": lambda *_: unavailable(),
-    "quota": lambda wait, scope: QUOTAS[scope](wait),
+    "quota": lambda wait, scope: QUOTAS[scope or "project"](wait),
     "disabled": lambda *_: service_disabled(),
     "noscope": lambda *_: scope_missing(),
     "refuse400": lambda *_: invalid("message", "Scripted by /control."),

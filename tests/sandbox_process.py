@@ -136,6 +136,10 @@ def violated(answer: requests.Response) -> list[str]:
     return [v.get("field", "") for v in details_of(answer)[BAD_REQUEST]["fieldViolations"]]
 
 
+def tagged(token: str, tag: str | None, **content: str) -> dict[str, Any]:
+    return {"token": token, "notification": content, "android": {"notification": {"tag": tag}}}
+
+
 REPORT = {"notification_id": "n-1", "status": "delivered", "timestamp": "2026-11-22T10:00:00Z"}
 
 
