@@ -58,8 +58,9 @@ lock: ## compile requirements*.txt anew from requirements*.in (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 		--upgrade -o requirements-dev.txt requirements-dev.in
 
-settings: $(VENV)/.runtime ## write .env.example and docs/settings.md from the settings' class
+settings: $(VENV)/.runtime ## write .env.example, docs/settings.md, docs/providers.md
 	$(RUN) -m pushproject.environment_docs
+	$(RUN) -m providers.verdict_docs
 
 clean: ## remove the virtual environment, the caches, and the demo's data
 	rm -rf $(VENV) var .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -181,8 +181,7 @@ TABLE = (
         "FCM is in trouble (HTTP {http}) and did not take the push; the token is kept. "
         "If this goes on, see https://status.firebase.google.com."),
     Row("redirected", 3, None, CredentialTrouble,
-        "The address that we send to redirects (HTTP {http}), which is never followed; " + _WAITS
-        + " Correct FCM_ENDPOINT."),
+        "FCM_ENDPOINT redirects (HTTP {http}), which is never followed; " + _WAITS + " Correct it."),
     Row("refused_otherwise", 0, None, Rejected,
         "FCM refused the push in a way that is not documented (HTTP {http}); the token is kept. "
         "Look its error code up in FCM's documentation, then resend it."),

@@ -75,21 +75,23 @@ def _not_let_in(code: str, advice: str, **more: Any) -> CredentialTrouble:
 _OF_ANOTHER_KEY = Condition(
     "its text says that the public keys do not match", lambda reply: _ANOTHER_KEY.search(reply.text) is not None
 )
-_MEND = "Mend the message; the subscription is kept."
+_CORRECT = "the subscription is kept. Correct the notification and send it anew."
 _FOREIGN = (
-    "This subscription was made with another VAPID key and is left alone for a day. If there are many of these, "
-    "VAPID_PRIVATE_KEY is not the key that the browsers were given."
+    "This subscription was made with another VAPID key: it is kept, and left alone for a day. If there are many of "
+    "these, VAPID_PRIVATE_KEY is not the key that the browsers were given; if there are few, let the page subscribe "
+    "anew."
 )
-_GONE = "The browser has unsubscribed, or its subscription expired. Forget it."
+_GONE = "The browser has unsubscribed, or its subscription expired: it is dead. Forget it."
 _REFUSED = (
-    "The push service refused our VAPID signature. Check this machine's clock, and that VAPID_SUBJECT is a real "
-    "address: Apple looks."
+    "The push service refused our VAPID signature; the subscription is kept, and sends to it wait. "
+    "Check this machine's clock, and that VAPID_SUBJECT is a real address: Apple looks."
 )
 
 # fmt: off
 TABLE = (
     Row("accepted_otherwise", 2, None, UnknownOutcome,
-        "The push service answered {http} in a way of its own; it may have accepted the push."),
+        "The push service answered {http} in a way of its own: it may have accepted the push; the subscription is "
+        "kept. If this goes on, find out what answers there."),
     Row("another_vapid_key_by_code", 4, "VapidPkHashMismatch", ForeignToken, _FOREIGN),
     Row("another_vapid_key", 4, None, ForeignToken, _FOREIGN, _OF_ANOTHER_KEY, word="vapid_key_mismatch"),
     Row("not_found", 404, None, DeadToken, _GONE, word="subscription_gone"),
@@ -97,11 +99,19 @@ TABLE = (
     Row("signature_refused", 401, None, _not_let_in, _REFUSED),
     Row("not_let_in", 403, None, _not_let_in, _REFUSED),
     Row("too_large", 413, None, Rejected,
-        "The push service finds the push too large. " + _MEND, word="payload_too_large"),
-    Row("target_quota", 429, None, TARGET_QUOTA, "Too many pushes to this browser; its push service asks to wait."),
-    Row("timed_out", 408, None, RetryLater, "The push service gave up waiting for the request."),
-    Row("server_trouble", 5, None, ServerTrouble, "The push service is in trouble (HTTP {http})."),
-    Row("redirected", 3, None, Rejected, "The endpoint redirects (HTTP {http}), which is never followed."),
-    Row("refused_otherwise", 0, None, Rejected, "The push service refused the request (HTTP {http}). " + _MEND),
+        "The push service finds the push too large; " + _CORRECT, word="payload_too_large"),
+    Row("target_quota", 429, None, TARGET_QUOTA,
+        "Too many pushes to this browser, so they wait; the subscription is kept. "
+        "Nothing is lost; if it happens often, send it fewer."),
+    Row("timed_out", 408, None, RetryLater,
+        "The push service gave up waiting for the request, so nothing was sent; the subscription is kept. "
+        "If this goes on, look at the network."),
+    Row("server_trouble", 5, None, ServerTrouble,
+        "The push service is in trouble (HTTP {http}) and did not take the push; the subscription is kept. "
+        "If this goes on, ask whoever runs it."),
+    Row("redirected", 3, None, Rejected,
+        "The endpoint redirects (HTTP {http}), which is never followed; the subscription is kept. "
+        "Let the page subscribe anew."),
+    Row("refused_otherwise", 0, None, Rejected, "The push service refused the request (HTTP {http}); " + _CORRECT),
 )
 # fmt: on

@@ -29,6 +29,7 @@ from deliveries.models import (
     Status,
     Worker,
 )
+from providers.fcm_verdict import TABLE
 from tests.console import TOKEN, dead_letter, dead_token, delivery, listed, notification, opened, page_of, text
 from tests.ledger_rows import delivered
 from tests.world import query
@@ -85,6 +86,14 @@ def test_a_long_id_is_broken_and_one_of_blanks_can_be_clicked_on(admin_client):
 def test_a_device_is_known_by_mask_and_fingerprint(admin_client):
     shown = page_of(admin_client, delivery(notification("n-1"), platform="android"))
     assert re.search(rf"android {TOKEN[:4]}…{TOKEN[-4:]} #[0-9a-f]{{8}}", shown)
+
+
+def test_a_deliverys_page_gives_the_advice_of_its_verdict(admin_client):
+    [row] = [row for row in TABLE if row.name == "api_disabled"]
+    waiting = delivery(notification("n-1"), error_code="SERVICE_DISABLED", error_message=row.advice)
+    shown = page_of(admin_client, waiting)
+    assert "SERVICE_DISABLED" in shown
+    assert row.advice in shown
 
 
 def test_a_notifications_page_tells_deliveries_history_and_request(admin_client):

@@ -84,7 +84,14 @@ def shut_out(row: str, fault: str, http: int, code: str, **how: Any) -> Case:
     )
 
 
+#: What is tried again soonest comes first, so that it is looked at before.
 OF_DEVICES = [
+    trouble("unavailable", 503, "UNAVAILABLE"),
+    trouble("internal", 500, "INTERNAL"),
+    trouble("html500", 500, "HTTP_500"),
+    trouble("html502", 502, "HTTP_502"),
+    trouble("html503", 503, "HTTP_503"),
+    trouble("html504", 504, "HTTP_504"),
     dead("unregistered", "dead", 404, "UNREGISTERED"),
     dead("unregistered", "dead410", 404, "UNREGISTERED"),
     dead("apple_says_gone", "apns410", 400, "INVALID_ARGUMENT"),
@@ -102,12 +109,6 @@ OF_DEVICES = [
     refused("refused_otherwise", "newword", 409, "NEWLY_INVENTED"),
     quota("quota", ASKED),
     quota("quotanowait", UNSAID),
-    trouble("unavailable", 503, "UNAVAILABLE"),
-    trouble("internal", 500, "INTERNAL"),
-    trouble("html500", 500, "HTTP_500"),
-    trouble("html502", 502, "HTTP_502"),
-    trouble("html503", 503, "HTTP_503"),
-    trouble("html504", 504, "HTTP_504"),
     Case(row="accepted_without_a_name", state="garbage", http=200, code="HTTP_200", wait=OURS, unknown=1),
     Case(
         row="accepted_without_a_name",
