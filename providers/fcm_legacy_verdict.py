@@ -26,56 +26,81 @@ from providers.verdicts import PROJECT_QUOTA, TARGET_QUOTA, Reply, Row, judge
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
 
+_WAITS = "device tokens are kept, and sends wait."
 _SWITCHED_OFF = (
-    "The legacy API is not there (HTTP {http}): Google has switched it off. Set GOOGLE_APPLICATION_CREDENTIALS to a "
-    "service-account file instead of FCM_SERVER_KEY; if a server of your own still speaks it, correct FCM_API_URL."
+    f"The legacy API is not there (HTTP {{http}}): Google has switched it off; {_WAITS} Set "
+    "GOOGLE_APPLICATION_CREDENTIALS to a service-account file instead of FCM_SERVER_KEY; if a server of your own still "
+    "speaks it, correct FCM_API_URL."
 )
-_MEND = "Mend the message; the token is kept."
+_CORRECT = "the token is kept. Correct the notification and send it anew."
+_TOO_MANY = (
+    "FCM takes no more for now, so they wait; the token is kept. Nothing is lost; if it happens often, send it fewer."
+)
+_TROUBLE = (
+    "FCM is in trouble (HTTP {http}) and did not take the push; the token is kept. "
+    "If this goes on, see https://status.firebase.google.com."
+)
 
 # fmt: off
 TABLE = (
-    Row(0, "NotRegistered", DeadToken,
-        "The app was removed or its registration expired. Forget this token.", word="UNREGISTERED"),
-    Row(0, "InvalidRegistration", DeadToken,
-        "This is not a registration token. Forget it.", word="INVALID_ARGUMENT"),
-    Row(0, "MissingRegistration", Rejected,
-        "FCM found no device token in the push.", word="INVALID_ARGUMENT"),
-    Row(0, "MismatchSenderId", ForeignToken,
-        "This token belongs to another Firebase project and is left alone for a day. If there are "
-        "many of these, FCM_SERVER_KEY is wrong.", word="SENDER_ID_MISMATCH"),
-    Row(0, "InvalidPackageName", Rejected,
-        "The token is of another app than the one that is asked for; it is kept.", word="INVALID_ARGUMENT"),
-    Row(0, "MessageTooBig", Rejected, "FCM finds the push too large. " + _MEND, word="INVALID_ARGUMENT"),
-    Row(0, "InvalidDataKey", Rejected, "FCM keeps a key of the data for itself. " + _MEND, word="INVALID_ARGUMENT"),
-    Row(0, "InvalidTtl", Rejected, "FCM refused the time to live. " + _MEND, word="INVALID_ARGUMENT"),
-    Row(0, "InvalidParameters", Rejected, "FCM refused a field of the push. " + _MEND, word="INVALID_ARGUMENT"),
-    Row(0, "DeviceMessageRateExceeded", TARGET_QUOTA,
-        "Too many pushes to this device; FCM asks to wait.", word="QUOTA_EXCEEDED"),
-    Row(0, "TopicsMessageRateExceeded", TARGET_QUOTA,
-        "Too many pushes to this topic; FCM asks to wait.", word="QUOTA_EXCEEDED"),
-    Row(0, "InvalidApnsCredential", Rejected,
-        "Apple refused the app's own key. Upload a valid one: Firebase console > Project settings > Cloud Messaging.",
-        word="THIRD_PARTY_AUTH_ERROR"),
-    Row(0, "Unavailable", ServerTrouble, "FCM is in trouble (HTTP {http}).", word="UNAVAILABLE"),
-    Row(0, "InternalServerError", ServerTrouble, "FCM is in trouble (HTTP {http}).", word="INTERNAL"),
-    Row(0, "DeprecatedApi", CredentialTrouble, _SWITCHED_OFF, word="legacy_api_gone"),
-    Row(2, "", UnknownOutcome, "FCM answered {http} without a result; it may have accepted the push."),
-    Row(2, None, Rejected, "FCM refused the push with a word that is not in its documentation. " + _MEND),
-    Row(400, None, Rejected, "FCM refused the request. " + _MEND, word="INVALID_ARGUMENT"),
-    Row(401, None, CredentialTrouble,
-        "FCM refused the server key. Check FCM_SERVER_KEY, or set GOOGLE_APPLICATION_CREDENTIALS instead.",
+    Row("unregistered", 0, "NotRegistered", DeadToken,
+        "The app was removed from the device, or its registration expired. The token is dead. Forget it; the app "
+        "registers a new one when it is next opened.", word="UNREGISTERED"),
+    Row("not_a_token", 0, "InvalidRegistration", DeadToken,
+        "This is not a registration token of FCM: it is dead. Forget it, and check what the app registers.",
+        word="INVALID_ARGUMENT"),
+    Row("no_token", 0, "MissingRegistration", Rejected,
+        "FCM found no device token in the push. "
+        "That is an error of this service: report it with the notification's id.",
+        word="INVALID_ARGUMENT"),
+    Row("another_senders_token", 0, "MismatchSenderId", ForeignToken,
+        "The token belongs to another Firebase project: it is kept, and left alone for a day. If there are many of "
+        "these, FCM_SERVER_KEY is of the wrong project; if there are few, let the app register anew.",
+        word="SENDER_ID_MISMATCH"),
+    Row("another_apps_token", 0, "InvalidPackageName", Rejected,
+        "The token is of another app than the one that is asked for; it is kept. Check which app registered it.",
+        word="INVALID_ARGUMENT"),
+    Row("too_large", 0, "MessageTooBig", Rejected,
+        "FCM finds the push too large; " + _CORRECT, word="INVALID_ARGUMENT"),
+    Row("reserved_data_key", 0, "InvalidDataKey", Rejected,
+        "FCM keeps a key of the data for itself; " + _CORRECT, word="INVALID_ARGUMENT"),
+    Row("refused_ttl", 0, "InvalidTtl", Rejected, "FCM refused the time to live; " + _CORRECT, word="INVALID_ARGUMENT"),
+    Row("refused_field", 0, "InvalidParameters", Rejected,
+        "FCM refused a field of the push; " + _CORRECT, word="INVALID_ARGUMENT"),
+    Row("device_quota", 0, "DeviceMessageRateExceeded", TARGET_QUOTA,
+        "Too many pushes to this device: " + _TOO_MANY, word="QUOTA_EXCEEDED"),
+    Row("topic_quota", 0, "TopicsMessageRateExceeded", TARGET_QUOTA,
+        "Too many pushes to this topic: " + _TOO_MANY, word="QUOTA_EXCEEDED"),
+    Row("apns_key_refused", 0, "InvalidApnsCredential", Rejected,
+        "Apple refused the app's own key, which Firebase keeps; the token is kept. Upload a valid key in Firebase "
+        "console > Project settings > Cloud Messaging, then resend.", word="THIRD_PARTY_AUTH_ERROR"),
+    Row("unavailable", 0, "Unavailable", ServerTrouble, _TROUBLE, word="UNAVAILABLE"),
+    Row("internal", 0, "InternalServerError", ServerTrouble, _TROUBLE, word="INTERNAL"),
+    Row("switched_off", 0, "DeprecatedApi", CredentialTrouble, _SWITCHED_OFF, word="legacy_api_gone"),
+    Row("accepted_without_a_result", 2, "", UnknownOutcome,
+        "FCM answered {http} without a result: it may have accepted the push; the token is kept. "
+        "If this goes on, check that FCM_API_URL is FCM."),
+    Row("undocumented_word", 2, None, Rejected,
+        "FCM refused the push with a word that is not in its documentation; " + _CORRECT),
+    Row("refused", 400, None, Rejected, "FCM refused the request; " + _CORRECT, word="INVALID_ARGUMENT"),
+    Row("server_key_refused", 401, None, CredentialTrouble,
+        f"FCM refused the server key; {_WAITS} Correct FCM_SERVER_KEY, or set GOOGLE_APPLICATION_CREDENTIALS instead.",
         word="UNAUTHENTICATED"),
-    Row(403, None, CredentialTrouble,
-        "The server key may not send. Check FCM_SERVER_KEY and what its project allows it, or set "
+    Row("server_key_may_not_send", 403, None, CredentialTrouble,
+        f"The server key may not send; {_WAITS} Check FCM_SERVER_KEY and what its project allows it, or set "
         "GOOGLE_APPLICATION_CREDENTIALS instead.", word="PERMISSION_DENIED"),
-    Row(404, None, CredentialTrouble, _SWITCHED_OFF, word="legacy_api_gone"),
-    Row(410, None, CredentialTrouble, _SWITCHED_OFF, word="legacy_api_gone"),
-    Row(408, None, RetryLater, "FCM gave up waiting for the request."),
-    Row(429, None, PROJECT_QUOTA, "The project's quota is used up; FCM asks to wait.", word="RESOURCE_EXHAUSTED"),
-    Row(5, None, ServerTrouble, "FCM is in trouble (HTTP {http})."),
-    Row(3, None, CredentialTrouble,
-        "FCM_API_URL redirects (HTTP {http}), which is never followed. Correct it."),
-    Row(0, None, Rejected, "FCM refused the request (HTTP {http}). " + _MEND),
+    Row("not_there", 404, None, CredentialTrouble, _SWITCHED_OFF, word="legacy_api_gone"),
+    Row("gone", 410, None, CredentialTrouble, _SWITCHED_OFF, word="legacy_api_gone"),
+    Row("timed_out", 408, None, RetryLater,
+        "FCM gave up waiting for the request, so nothing was sent; the token is kept. "
+        "If this goes on, look at the network between here and FCM."),
+    Row("project_quota", 429, None, PROJECT_QUOTA,
+        f"The project's quota is used up; {_WAITS} Nothing is lost; if it happens often, send fewer.",
+        word="RESOURCE_EXHAUSTED"),
+    Row("server_trouble", 5, None, ServerTrouble, _TROUBLE),
+    Row("redirected", 3, None, CredentialTrouble,
+        "FCM_API_URL redirects (HTTP {http}), which is never followed; " + _WAITS + " Correct it."),
+    Row("refused_otherwise", 0, None, Rejected, "FCM refused the request (HTTP {http}); " + _CORRECT),
 )
 # fmt: on
 

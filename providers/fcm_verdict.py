@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from providers.credentials import NEW_KEY, SCOPE
 from providers.errors import (
     CredentialTrouble,
     DeadToken,
@@ -24,7 +25,7 @@ from providers.errors import (
     UnknownOutcome,
 )
 from providers.http import Answer
-from providers.verdicts import PROJECT_QUOTA, TARGET_QUOTA, Reply, Row, judge
+from providers.verdicts import PROJECT_QUOTA, TARGET_QUOTA, Condition, Reply, Row, has_reason, judge
 
 _WORD = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
 _FIELD = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
@@ -87,53 +88,103 @@ def _gone(apns: dict[str, Any]) -> bool:
     return apns.get("statusCode") == 410 or apns.get("reason") == "Unregistered"
 
 
-def _apns_gone(reply: Reply) -> bool:
-    return reply.apns_gone
-
-
-def _token_is_blamed(reply: Reply) -> bool:
+def _blames_the_token(reply: Reply) -> bool:
     """INVALID_ARGUMENT means a dead token only where nothing else is complained of."""
-    if reply.fields:
-        return set(reply.fields) <= {"message.token", "message.fid"}
-    return "registration token is not a valid" in reply.text
+    return bool(reply.fields) and set(reply.fields) <= {"message.token", "message.fid"}
 
 
-_MEND = "Mend the message; the token is kept."
-_UPLOAD_KEY = "Upload a valid one: Firebase console > Project settings > Cloud Messaging."
+def _blames_the_token_in_words(reply: Reply) -> bool:
+    return not reply.fields and "registration token is not a valid" in reply.text
+
+
+_APPLE_SAYS_GONE = Condition("its `ApnsError` says 410 or `Unregistered`", lambda reply: reply.apns_gone)
+_TOKEN_IS_BLAMED = Condition("the only violation is of `message.token` or `message.fid`", _blames_the_token)
+_TOKEN_IS_BLAMED_IN_WORDS = Condition(
+    "there are no violations, and its text says that the registration token is not valid", _blames_the_token_in_words
+)
+_NAMES_A_FIELD = Condition("there are violations of other fields", lambda reply: bool(reply.fields))
+_NOT_FOUND = Condition("its status is `NOT_FOUND`", lambda reply: reply.status == "NOT_FOUND")
+
+_MALFORMED = "This is not a registration token of FCM: it is dead. Forget it, and check what the app registers."
+_AGAIN = "The token is dead. Forget it; the app registers a new one when it is next opened."
+_UPLOAD_KEY = (
+    "the token is kept. Upload a valid key in Firebase console > Project settings > Cloud Messaging, then resend."
+)
+_WAITS = "device tokens are kept, and sends wait."
 
 # fmt: off
 TABLE = (
-    Row(2, None, UnknownOutcome,
-        "FCM answered {http} without a message name; it may have accepted the push."),
-    Row(0, "UNSPECIFIED_ERROR", Rejected, "FCM refused the push and does not say why."),
-    Row(404, "UNREGISTERED", DeadToken,
-        "The app was removed or its registration expired. Forget this token."),
-    Row(400, "INVALID_ARGUMENT", DeadToken,
-        "Apple says that this device is gone. Forget this token.", _apns_gone),
-    Row(400, "INVALID_ARGUMENT", DeadToken,
-        "This is not a registration token. Forget it.", _token_is_blamed),
-    Row(400, None, Rejected, "FCM refused {fields}. " + _MEND),
-    Row(403, "SENDER_ID_MISMATCH", ForeignToken,
-        "This token belongs to another Firebase project and is left alone for a day. If there are "
-        "many of these, the credentials or FCM_PROJECT_ID are wrong."),
-    Row(401, "THIRD_PARTY_AUTH_ERROR", Rejected,
-        "Apple or the web push service refused the app's own key. " + _UPLOAD_KEY),
-    Row(401, "APNS_AUTH_ERROR", Rejected, "Apple refused the app's own key. " + _UPLOAD_KEY),
-    Row(401, "", CredentialTrouble,
-        "FCM refused our access token, and then a fresh one. Check the service account in "
-        "GOOGLE_APPLICATION_CREDENTIALS."),
-    Row(403, "", CredentialTrouble,
-        "The service account may not send in this project. Enable the Firebase Cloud Messaging "
-        "API and grant cloudmessaging.messages.create."),
-    Row(404, "", CredentialTrouble,
-        "FCM knows no such project or address; the token is kept. Check FCM_PROJECT_ID and "
-        "FCM_ENDPOINT."),
-    Row(429, "QUOTA_EXCEEDED", TARGET_QUOTA, "Too many pushes to this device or topic; FCM asks to wait."),
-    Row(429, None, PROJECT_QUOTA, "The project's sends per minute are used up; FCM asks to wait."),
-    Row(408, None, RetryLater, "FCM gave up waiting for the request."),
-    Row(5, None, ServerTrouble, "FCM is in trouble (HTTP {http})."),
-    Row(3, None, CredentialTrouble,
-        "FCM_ENDPOINT redirects (HTTP {http}), which is never followed. Correct it."),
-    Row(0, None, Rejected, "FCM refused {fields} (HTTP {http}). " + _MEND),
+    Row("accepted_without_a_name", 2, None, UnknownOutcome,
+        "FCM answered {http} without a name for the push: it may have accepted it; the token is kept. "
+        "If this goes on, check that FCM_ENDPOINT is FCM."),
+    Row("unspecified_error", 0, "UNSPECIFIED_ERROR", Rejected,
+        "FCM refused the push and does not say why; the token is kept. "
+        "Resend it once; if it is refused again, ask Firebase support."),
+    Row("unregistered", 404, "UNREGISTERED", DeadToken,
+        "The app was removed from the device, or its registration expired. " + _AGAIN),
+    Row("apple_says_gone", 400, "INVALID_ARGUMENT", DeadToken,
+        "Apple says that the app is gone from this device. " + _AGAIN, _APPLE_SAYS_GONE),
+    Row("not_a_token", 400, "INVALID_ARGUMENT", DeadToken, _MALFORMED, _TOKEN_IS_BLAMED),
+    Row("not_a_token_in_words", 400, "INVALID_ARGUMENT", DeadToken, _MALFORMED, _TOKEN_IS_BLAMED_IN_WORDS),
+    Row("refused_field", 400, "INVALID_ARGUMENT", Rejected,
+        "FCM refused {fields} of the push; the token is kept. Correct the notification and send it anew.",
+        _NAMES_A_FIELD),
+    Row("unreadable_field", 400, "", Rejected,
+        "FCM cannot read {fields} of the push; the token is kept. "
+        "That is an error of this service: report it with the notification's id.", _NAMES_A_FIELD),
+    Row("refused", 400, None, Rejected,
+        "FCM refused the push without naming a field; the token is kept. "
+        "It is too large, or a value is wrong: correct the notification and send it anew."),
+    Row("another_senders_token", 403, "SENDER_ID_MISMATCH", ForeignToken,
+        "The token belongs to another Firebase project: it is kept, and left alone for a day. "
+        "If there are many of these, GOOGLE_APPLICATION_CREDENTIALS or FCM_PROJECT_ID is of the wrong project; "
+        "if there are few, let the app register anew."),
+    Row("third_party_key_refused", 401, "THIRD_PARTY_AUTH_ERROR", Rejected,
+        "Apple or the web push service refused the app's own key, which Firebase keeps; " + _UPLOAD_KEY),
+    Row("apns_key_refused", 401, "APNS_AUTH_ERROR", Rejected,
+        "Apple refused the app's own key, which Firebase keeps; " + _UPLOAD_KEY),
+    Row("access_token_refused", 401, "", CredentialTrouble,
+        f"FCM refused our access token, and then a fresh one; {_WAITS} "
+        f"Make a new key for GOOGLE_APPLICATION_CREDENTIALS: {NEW_KEY}."),
+    Row("permission_denied", 403, "", CredentialTrouble,
+        f"The service account may not send in this project; {_WAITS} In Google Cloud console > IAM, grant it the role "
+        "Firebase Cloud Messaging API Admin (roles/firebasecloudmessaging.admin), or correct FCM_PROJECT_ID.",
+        has_reason("IAM_PERMISSION_DENIED")),
+    Row("api_disabled", 403, "", CredentialTrouble,
+        f"The Firebase Cloud Messaging API is switched off in this project; {_WAITS} In Google Cloud console > "
+        "APIs & Services > Library, enable Firebase Cloud Messaging API (fcm.googleapis.com).",
+        has_reason("SERVICE_DISABLED")),
+    Row("scope_missing", 403, "", CredentialTrouble,
+        f"Our access token was made without the scope {SCOPE}; {_WAITS} "
+        "Correct token_uri in the file of GOOGLE_APPLICATION_CREDENTIALS, or make a new key: "
+        f"{NEW_KEY}.",
+        has_reason("ACCESS_TOKEN_SCOPE_INSUFFICIENT")),
+    Row("not_let_in", 403, "", CredentialTrouble,
+        f"We may not send in this project, or a proxy says so in FCM's place; {_WAITS} Look for a proxy, then check "
+        "that the project has Firebase Cloud Messaging API enabled and that the service account has the role "
+        "Firebase Cloud Messaging API Admin."),
+    Row("wrong_project", 404, "", CredentialTrouble,
+        f"FCM knows no such project; {_WAITS} Correct FCM_PROJECT_ID, or the project_id in the file of "
+        "GOOGLE_APPLICATION_CREDENTIALS.", _NOT_FOUND),
+    Row("wrong_address", 404, "", CredentialTrouble,
+        f"There is no FCM at the address that we send to; {_WAITS} Correct FCM_ENDPOINT."),
+    Row("target_quota", 429, "QUOTA_EXCEEDED", TARGET_QUOTA,
+        "Too many pushes to this device or topic: FCM takes no more for now, so they wait; the token is kept. "
+        "Nothing is lost; if it happens often, send it fewer."),
+    Row("project_quota", 429, None, PROJECT_QUOTA,
+        f"The project's sends per minute are used up; {_WAITS} Nothing is lost; if it happens often, ask for more in "
+        "Google Cloud console > APIs & Services > Firebase Cloud Messaging API > Quotas."),
+    Row("timed_out", 408, None, RetryLater,
+        "FCM gave up waiting for the request, so nothing was sent; the token is kept. "
+        "If this goes on, look at the network between here and FCM."),
+    Row("server_trouble", 5, None, ServerTrouble,
+        "FCM is in trouble (HTTP {http}) and did not take the push; the token is kept. "
+        "If this goes on, see https://status.firebase.google.com."),
+    Row("redirected", 3, None, CredentialTrouble,
+        "The address that we send to redirects (HTTP {http}), which is never followed; " + _WAITS
+        + " Correct FCM_ENDPOINT."),
+    Row("refused_otherwise", 0, None, Rejected,
+        "FCM refused the push in a way that is not documented (HTTP {http}); the token is kept. "
+        "Look its error code up in FCM's documentation, then resend it."),
 )
 # fmt: on

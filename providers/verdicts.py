@@ -35,24 +35,40 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """`http` is a status, its first digit or 0 for any; `code` is "" for none, None for any.
+class Condition:
+    """What else must be true of an answer; `words` say it to people, after "where"."""
 
-    `word` is what the error's code becomes where the answer's own word is not to be kept.
+    words: str
+    holds: Callable[[Reply], bool]
+
+
+def has_reason(reason: str) -> Condition:
+    """That the ErrorInfo gives this reason."""
+    return Condition(f"its `ErrorInfo` says `{reason}`", lambda reply: reply.reason == reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`name` is unique in its table. `http` is a status, its first digit or 0 for any; `code` is "" for none, None for
+    any.
+
+    `advice` says what happened, what becomes of the token and, in its last sentence, what to do. `word` is what the
+    error's code becomes where the answer's own word is not to be kept.
     """
 
+    name: str
     http: int
     code: str | None
     error: Callable[..., ProviderError]
     advice: str
-    only_if: Callable[[Reply], bool] | None = None
+    only_if: Condition | None = None
     word: str = ""
 
     def fits(self, reply: Reply) -> bool:
         return (
             self.http in (0, reply.http_status // 100, reply.http_status)
             and self.code in (None, reply.code)
-            and (self.only_if is None or self.only_if(reply))
+            and (self.only_if is None or self.only_if.holds(reply))
         )
 
 
@@ -65,8 +81,7 @@ def judge(answer: Answer, reply: Reply, table: Sequence[Row]) -> ProviderError:
     wait = retry_after(answer.headers)
     if wait is not None:
         wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
-    fields = ", ".join(reply.fields) or "the request"
-    advice = row.advice.format(fields=fields, http=reply.http_status)
+    advice = row.advice.format(fields=", ".join(reply.fields), http=reply.http_status)
     error = row.error(row.word or reply.word, advice, http_status=reply.http_status, retry_after=wait)
     if wait is None and not error.burns_attempt:
         error.retry_after = DEFAULT_WAIT

@@ -23,7 +23,7 @@ from providers.errors import (
     UnknownOutcome,
 )
 from providers.http import Answer
-from providers.verdicts import TARGET_QUOTA, Reply, Row, judge
+from providers.verdicts import TARGET_QUOTA, Condition, Reply, Row, judge
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
 _NAME = re.compile(r"[!-~]{1,1024}")
@@ -65,10 +65,6 @@ def _location(answer: Answer) -> str:
     return location if _NAME.fullmatch(location) else ""
 
 
-def _is_of_another_key(reply: Reply) -> bool:
-    return _ANOTHER_KEY.search(reply.text) is not None
-
-
 def _not_let_in(code: str, advice: str, **more: Any) -> CredentialTrouble:
     """It holds nothing else up: a browser chooses its push service, and nobody must stop us by a service of his own."""
     trouble = CredentialTrouble(code, advice, **more)
@@ -76,6 +72,9 @@ def _not_let_in(code: str, advice: str, **more: Any) -> CredentialTrouble:
     return trouble
 
 
+_OF_ANOTHER_KEY = Condition(
+    "its text says that the public keys do not match", lambda reply: _ANOTHER_KEY.search(reply.text) is not None
+)
 _MEND = "Mend the message; the subscription is kept."
 _FOREIGN = (
     "This subscription was made with another VAPID key and is left alone for a day. If there are many of these, "
@@ -89,19 +88,20 @@ _REFUSED = (
 
 # fmt: off
 TABLE = (
-    Row(2, None, UnknownOutcome,
+    Row("accepted_otherwise", 2, None, UnknownOutcome,
         "The push service answered {http} in a way of its own; it may have accepted the push."),
-    Row(4, "VapidPkHashMismatch", ForeignToken, _FOREIGN),
-    Row(4, None, ForeignToken, _FOREIGN, _is_of_another_key, word="vapid_key_mismatch"),
-    Row(404, None, DeadToken, _GONE, word="subscription_gone"),
-    Row(410, None, DeadToken, _GONE, word="subscription_gone"),
-    Row(401, None, _not_let_in, _REFUSED),
-    Row(403, None, _not_let_in, _REFUSED),
-    Row(413, None, Rejected, "The push service finds the push too large. " + _MEND, word="payload_too_large"),
-    Row(429, None, TARGET_QUOTA, "Too many pushes to this browser; its push service asks to wait."),
-    Row(408, None, RetryLater, "The push service gave up waiting for the request."),
-    Row(5, None, ServerTrouble, "The push service is in trouble (HTTP {http})."),
-    Row(3, None, Rejected, "The endpoint redirects (HTTP {http}), which is never followed."),
-    Row(0, None, Rejected, "The push service refused the request (HTTP {http}). " + _MEND),
+    Row("another_vapid_key_by_code", 4, "VapidPkHashMismatch", ForeignToken, _FOREIGN),
+    Row("another_vapid_key", 4, None, ForeignToken, _FOREIGN, _OF_ANOTHER_KEY, word="vapid_key_mismatch"),
+    Row("not_found", 404, None, DeadToken, _GONE, word="subscription_gone"),
+    Row("gone", 410, None, DeadToken, _GONE, word="subscription_gone"),
+    Row("signature_refused", 401, None, _not_let_in, _REFUSED),
+    Row("not_let_in", 403, None, _not_let_in, _REFUSED),
+    Row("too_large", 413, None, Rejected,
+        "The push service finds the push too large. " + _MEND, word="payload_too_large"),
+    Row("target_quota", 429, None, TARGET_QUOTA, "Too many pushes to this browser; its push service asks to wait."),
+    Row("timed_out", 408, None, RetryLater, "The push service gave up waiting for the request."),
+    Row("server_trouble", 5, None, ServerTrouble, "The push service is in trouble (HTTP {http})."),
+    Row("redirected", 3, None, Rejected, "The endpoint redirects (HTTP {http}), which is never followed."),
+    Row("refused_otherwise", 0, None, Rejected, "The push service refused the request (HTTP {http}). " + _MEND),
 )
 # fmt: on

@@ -391,6 +391,13 @@ VERDICTS: list[Verdict] = [
         CredentialTrouble,
         "SERVICE_DISABLED",
     ),
+    (
+        "a token of too little scope",
+        403,
+        error(403, "PERMISSION_DENIED", error_info("ACCESS_TOKEN_SCOPE_INSUFFICIENT")),
+        CredentialTrouble,
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+    ),
     ("a proxy's page", 403, HTML, CredentialTrouble, "HTTP_403"),
     ("Apple's key", 401, error(401, "UNAUTHENTICATED", *THIRD_PARTY), Rejected, "THIRD_PARTY_AUTH_ERROR"),
     (
@@ -449,9 +456,11 @@ def test_every_row_of_the_table_is_needed() -> None:
 
 
 def test_the_advice_names_the_fields() -> None:
-    body = error(400, "INVALID_ARGUMENT", bad_request("message.android.ttl", "message.data[0].value", "a b<"))
-    found = verdict(Answer(400, {}, json.dumps(body).encode()))
-    assert found.advice.startswith("FCM refused message.android.ttl, message.data[0].value. Mend")
+    fields = bad_request("message.android.ttl", "message.data[0].value", "a b<")
+    for details, words in (((fields, INVALID), "refused"), ((fields,), "cannot read")):
+        body = error(400, "INVALID_ARGUMENT", *details)
+        found = verdict(Answer(400, {}, json.dumps(body).encode()))
+        assert found.advice.startswith(f"FCM {words} message.android.ttl, message.data[0].value of the push;")
 
 
 @pytest.mark.parametrize(
