@@ -29,9 +29,6 @@ SETTINGS = {
     "USER_SERVICE_DEAD_TOKEN_PATH": "/api/v1/users/{user_id}/push-tokens/dead",
 }
 
-#: So many pushes arrive beside the others that dead tokens are few among them.
-ARRIVING = 30
-
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -251,8 +248,6 @@ def street(
 @pytest.fixture(scope="module")
 def all_found(street: Street) -> dict[str, Found]:
     """What became of every case, by its id."""
-    for number in range(ARRIVING):
-        street.producer.publish(message(f"arriving-{number}"))
     street.send(*OF_DEVICES)
     found = {case.id: street.found(case, 0) for case in OF_DEVICES}
     street.clear()
