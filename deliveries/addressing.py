@@ -33,7 +33,7 @@ def address(
         elif delivery.status != Status.PENDING:
             continue
         delivery.title, delivery.body, delivery.provider = content.title, content.body, provider_for(device.target)
-        delivery.data = payload_data(work.request)
+        delivery.data = payload_data(work.request, content)
         due.append(delivery)
     return due, [delivery for delivery in waiting if delivery not in due]
 

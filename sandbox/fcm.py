@@ -15,7 +15,7 @@ from sandbox.answers import html_answer, json_answer
 from sandbox.book import Book, Entry
 from sandbox.devices import state_of
 from sandbox.fcm_json import Violations
-from sandbox.fcm_rules import TARGETS, Message, check_content, check_one_target
+from sandbox.fcm_rules import TARGETS, TOPIC_BYTES, Message, check_content, check_one_target
 from sandbox.fcm_schema import SEND_MESSAGE_REQUEST
 from sandbox.google_errors import (
     RefusedError,
@@ -62,7 +62,7 @@ class Fcm:
     async def _answer(self, request: web.Request) -> web.Response:
         try:
             self._check_caller(request)
-            message, dry_run = _understood(await request.read())
+            message, dry_run = understood(await request.read(), TOPIC_BYTES[self._options.topic_limit])
             kind, target, state = self._check_target(message)
         except RefusedError as refusal:
             await self.note(request, refusal.code)
@@ -120,7 +120,7 @@ def refuse(status: int, retry_after: int | None) -> web.Response:
     return words[status]().answer()
 
 
-def _understood(body: bytes) -> tuple[Message, bool]:
+def understood(body: bytes, topic_bytes: int = TOPIC_BYTES["observed"]) -> tuple[Message, bool]:
     """(the message with snake_case names, validate_only); raises RefusedError."""
     try:
         content = orjson.loads(body)
@@ -134,14 +134,14 @@ def _understood(body: bytes) -> tuple[Message, bool]:
         raise unparsable(found)
     message = request.get("message")
     check_one_target(message)
-    check_content(message)
+    check_content(message, topic_bytes)
     return message, request.get("validate_only", False)
 
 
 def _whose(body: bytes) -> Entry:
     """The token and the tag of a message, nothing of one that cannot be understood."""
     try:
-        message, _ = _understood(body)
+        message, _ = understood(body)
     except RefusedError:
         return {}
     return {"token": message.get("token"), "tag": _seen(message)["tag"]}

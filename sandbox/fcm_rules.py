@@ -14,7 +14,7 @@ from sandbox.google_errors import RefusedError, invalid, unparsable
 Message = dict[str, Any]
 TARGETS = ("token", "fid", "topic", "condition")
 MAX_BYTES = 4096
-MAX_TOPIC_BYTES = 2048
+TOPIC_BYTES = {"observed": MAX_BYTES, "documented": 2048}
 MAX_TTL = 2_419_200  # seconds: four weeks
 _TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]{1,900}")
 _LABEL = re.compile(r"[a-zA-Z0-9-_.~%]{1,50}")
@@ -37,15 +37,19 @@ def check_one_target(message: Message | None) -> None:
         raise invalid("message.android_v2", "Only one of android and android_v2 can be set.")
 
 
-def check_content(message: Message) -> None:
-    """Raises RefusedError for the first rule that the message breaks; token and fid come later."""
+def check_content(message: Message, topic_bytes: int = MAX_BYTES) -> None:
+    """Raises RefusedError for the first rule that the message breaks; token and fid come later.
+
+    A message to a topic or a condition may have `topic_bytes`.
+    """
     _check_topic(message)
     _check_data_keys(message)
     _check_android(message, "android")
     _check_android(message, "android_v2")
     _check_webpush(message.get("webpush", {}))
     _check_labels(message)
-    _check_size(message)
+    to_topic = "topic" in message or "condition" in message
+    _check_size(message, topic_bytes if to_topic else MAX_BYTES)
 
 
 def _check_topic(message: Message) -> None:
@@ -123,10 +127,8 @@ def _check_labels(message: Message) -> None:
             raise invalid(f"{path}.analytics_label", "Invalid analytics label.")
 
 
-def _check_size(message: Message) -> None:
+def _check_size(message: Message, limit: int) -> None:
     """Keys and values in UTF-8 of what one device would get, the largest of its platforms."""
-    to_topic = "topic" in message or "condition" in message
-    limit = MAX_TOPIC_BYTES if to_topic else MAX_BYTES
     if max(_sizes(message)) > limit:
         text = f"Message is too large. The maximum is {limit // 1024}K ({limit} bytes)."
         raise invalid("message", text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sandbox.dialects import DIALECTS
 from sandbox.faults import NEIGHBOURS
+from sandbox.fcm_rules import TOPIC_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Options:
     slow: float = 10.0
     hang: float = 60.0
     retry_after: int = 30
+    topic_limit: str = "observed"
     dialect: str = "spec"
     headers: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -45,6 +47,7 @@ def parse(argv: Sequence[str] | None = None) -> Options:
         slow=given.slow,
         hang=given.hang,
         retry_after=given.retry_after,
+        topic_limit=given.topic_limit,
         dialect=given.dialect,
         headers=dict(given.require_header),
     )
@@ -82,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         default=_USUAL.retry_after,
         metavar="S",
         help="said with every 429 (%(default)s)",
+    )
+    add(
+        "--topic-limit",
+        choices=tuple(TOPIC_BYTES),
+        default=_USUAL.topic_limit,
+        help="of bytes to a topic: what FCM takes, or the 2048 that it documents (%(default)s)",
     )
     _add_neighbours(parser)
     return parser
