@@ -81,6 +81,10 @@ def encode(message: PushMessage) -> bytes:
     `tag` makes a repeat replace the first on Android and the web. There is nothing like it for Apple but
     `collapse_key`, of which FCM keeps four for a device that is offline: the others would be lost.
     """
+    return written(_document(message), message, _measured)
+
+
+def _document(message: PushMessage) -> dict[str, Any]:
     document: dict[str, Any] = {
         "to": _to(message),
         "priority": "high" if message.high_priority else "normal",
@@ -98,7 +102,7 @@ def encode(message: PushMessage) -> bytes:
         document["dry_run"] = True
     if data := data_of(message):
         document["data"] = data
-    return written(document, message, _measured)
+    return document
 
 
 def _to(message: PushMessage) -> str:

@@ -64,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=_port, default=_USUAL.port, help="0 picks a free one (%(default)s)")
     add("--dir", type=Path, default=_USUAL.directory, help="keys and book (%(default)s)")
     add("--public-url", help="how clients reach it, when that is not http://HOST:PORT")
-    add("--fcm-latency", type=_duration, default=0.0, metavar="MS", help="before every FCM answer")
     add(
         "--slow",
         type=_duration,
@@ -72,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="what slow means (%(default)s)",
     )
+    _add_fcm(parser)
+    _add_neighbours(parser)
+    return parser
+
+
+def _add_fcm(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--fcm-latency", type=_duration, default=0.0, metavar="MS", help="before every FCM answer")
     add(
         "--hang",
         type=_duration,
@@ -92,8 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         default=_USUAL.topic_limit,
         help="of bytes to a topic: what FCM takes, or the 2048 that it documents (%(default)s)",
     )
-    _add_neighbours(parser)
-    return parser
 
 
 def _add_neighbours(parser: argparse.ArgumentParser) -> None:

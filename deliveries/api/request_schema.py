@@ -142,8 +142,8 @@ def components() -> dict[str, Any]:
         "PushRequest": {
             "type": "object",
             "description": "A push request. The spellings that other producers have of these fields are understood "
-            "too, and what is not known is ignored. It needs a user_id or a topic; and a template_id, or a title or body, "
-            "unless it is data_only. 64 KiB at most.",
+            "too, and what is not known is ignored. It needs a user_id or a topic; and a template_id, or a title "
+            "or body, unless it is data_only. 64 KiB at most.",
             "properties": fields,
             "propertyNames": {"pattern": NO_NUL},
             "additionalProperties": VALUE,
