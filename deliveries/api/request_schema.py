@@ -88,10 +88,12 @@ SPECIAL: dict[str, list[dict[str, Any]]] = {
     "device_tokens": [DEVICE, {"type": "array", "items": DEVICE}],
 }
 
+NO_TOKENS = {"anyOf": [BLANK, {"type": "array", "items": BLANK}]}
+
 #: To whom it may go: to a user, whose devices it may bring along, or to a topic.
 TARGETS: list[dict[str, Any]] = [
     {"required": ["user_id"], "properties": {"user_id": GIVEN, "topic": BLANK}},
-    {"required": ["topic"], "properties": {"topic": GIVEN, "device_tokens": {"anyOf": [BLANK, {"maxItems": 0}]}}},
+    {"required": ["topic"], "properties": {"topic": GIVEN, "device_tokens": NO_TOKENS}},
 ]
 #: And what it may say.
 CONTENTS: list[dict[str, Any]] = [
