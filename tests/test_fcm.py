@@ -699,6 +699,31 @@ async def test_the_sandbox_takes_all_that_we_can_say(sandbox: Sandbox) -> None:
     assert booked[0]["data"] == {"a": '{"b":[1]}', "c": "null", "link": "https://shop.example/o"}
 
 
+@in_loop
+async def test_installations_and_topics_are_sent_to_like_tokens(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        for target, whom in (("fid", "ok-fid"), ("topic", "news")):
+            await provider.send(a_message(target=target, device_token=whom))
+        refused = [
+            await failure(provider, target="fid", device_token=f"{state}-fid") for state in ("dead", "malformed")
+        ]
+    assert [type(one) for one in refused] == [DeadToken, DeadToken]
+    assert [(entry["target"], entry["token"]) for entry in sandbox.book()["accepted"]] == [
+        ("fid", "ok-fid"),
+        ("topic", "news"),
+    ]
+
+
+@in_loop
+async def test_a_dry_run_is_answered_and_books_nothing(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        assert (await provider.send(to("ok", dry_run=True))).http_status == 200
+        assert isinstance(await failure(provider, device_token="dead-1", dry_run=True), DeadToken)
+    assert sandbox.book()["accepted"] == []
+
+
 @pytest.mark.parametrize(("state", "kind", "code"), [*SANDBOX_STATES, ("apns410", DeadToken, "INVALID_ARGUMENT")])
 @in_loop
 async def test_the_sandbox_says_what_fcm_says(

@@ -531,6 +531,23 @@ def test_a_dry_run_books_nothing(google: Sandbox) -> None:
 # --- from end to end -----------------------------------------------------------------------------
 
 
+def test_a_topic_is_sent_to_by_the_legacy_format(engine: Any, sandbox: Any) -> None:
+    running = engine(
+        google_application_credentials=None,
+        fcm_server_key=SecretStr(SANDBOX_KEY),
+        fcm_api_url=f"{sandbox.url}/fcm/send",
+    )
+    news = {"topic": "news", "title": "Hi"}
+    running.accept({"notification_id": "n1"} | news, {"notification_id": "n2", "dry_run": True} | news)
+    eventually(all_ended, what="an end and a report for each")
+    [push] = sandbox.book()["accepted"]
+    assert (push["target"], push["token"], push["tag"]) == ("topic", "news", "n1")
+    assert query("SELECT status, error_code, provider_message_id FROM push_deliveries ORDER BY notification_id") == [
+        ("sent", "", push["name"]),
+        ("skipped", "dry_run", ""),
+    ]
+
+
 def test_a_notification_is_sent_by_the_legacy_format(engine: Any, sandbox: Any) -> None:
     running = engine(
         google_application_credentials=None,
