@@ -84,12 +84,18 @@ def lifetime(message: PushMessage) -> int:
 
 def address_of(message: PushMessage) -> str | None:
     """The address that a tap opens; None where there is none."""
-    return next((said for said in (message.link, message.click_action) if said and is_address(said)), None)
+    for said in (message.link, message.click_action):
+        if said and is_address(said):
+            return said
+    return None
 
 
 def action_of(message: PushMessage) -> str | None:
     """The action that a tap starts; None where there is none. As one, an address would make a tap do nothing."""
-    return next((said for said in (message.click_action, message.link) if said and not is_address(said)), None)
+    for said in (message.click_action, message.link):
+        if said and not is_address(said):
+            return said
+    return None
 
 
 def given(fields: dict[str, Any]) -> dict[str, Any]:
