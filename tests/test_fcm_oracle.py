@@ -137,6 +137,8 @@ BY_HAND: list[tuple[dict[str, Any], messaging.Message]] = [
     ({"click_action": SHOP}, written(data={"link": SHOP}, link=SHOP)),
     ({"link": SHOP, "click_action": "OPEN"},
      written(data={"link": SHOP}, link=SHOP, on_android={"click_action": "OPEN"}, aps={"category": "OPEN"})),
+    ({"link": "OPEN", "click_action": "SHOW"}, written(on_android={"click_action": "SHOW"}, aps={"category": "SHOW"})),
+    ({"link": SHOP, "click_action": "https://other.example"}, written(data={"link": SHOP}, link=SHOP)),
     ({"badge": 0}, written(on_android={"notification_count": 0}, aps={"badge": 0})),
     ({"badge": 12}, written(on_android={"notification_count": 12}, aps={"badge": 12})),
     ({"sound": "bell.caf"}, written(on_android={"sound": "bell.caf"}, aps={"sound": "bell.caf"})),
