@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from deliveries.models import Status
 from deliveries.neighbours.devices import Device
-from deliveries.rendering import Content, payload_data
+from deliveries.rendering import Content, payload_data, text_as_data
 from deliveries.work import Delivery, Work
 from providers.base import Target
 
@@ -33,7 +33,7 @@ def address(
         elif delivery.status != Status.PENDING:
             continue
         delivery.title, delivery.body, delivery.provider = content.title, content.body, provider_for(device.target)
-        delivery.data = payload_data(work.request)
+        delivery.data = text_as_data(work.request, content) | payload_data(work.request)
         due.append(delivery)
     return due, [delivery for delivery in waiting if delivery not in due]
 

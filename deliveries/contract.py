@@ -1,7 +1,7 @@
 """The message: the one definition of a push request, for the queue and for the REST API.
 
-Producers spell the same request in several ways; `read` takes the first of the `spellings` that it finds of each field
-and answers a `PushRequest`, or raises `InvalidMessage` with every reason at once.
+Producers spell the same request in several ways, as `neighbours.messages` has them; `read` answers a `PushRequest`, or
+raises `InvalidMessage` with every reason at once.
 """
 
 from __future__ import annotations
@@ -9,57 +9,33 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Self
 
 import orjson
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 
-from deliveries.faults import NO_CONTROL, faults, kind
-from deliveries.neighbours.devices import Device, devices_in, tokens_among
+from deliveries.faults import faults, kind
+from deliveries.fields import NOBODY, Count, Flag, Id, Label, Name, Seconds, SegmentId, Topic
+from deliveries.neighbours.devices import Device, devices_in
 from deliveries.neighbours.foreign_json import MAX_DEPTH, has_nul, is_too_deep
-from deliveries.neighbours.spellings import MESSAGE, MESSAGE_ADDRESSES, MESSAGE_TOKENS, first, found, is_blank
+from deliveries.neighbours.messages import fields_of, tokens_of, unwrapped
+from deliveries.neighbours.spellings import is_blank
+from providers.fcm_payload import is_reserved
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_TTL = 28 * 24 * 3600
 
 #: Years in which something may expire. Python and PostgreSQL both know them in every time zone.
 EXPIRY_YEARS = range(2000, 9999)
-
-#: Ids travel in addresses and headers, where a control character would break the request.
-Id = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=NO_CONTROL)]
-
-
-NOBODY = frozenset({".", ".."})
-
-
-def _names_somebody(id: str) -> str:
-    if id in NOBODY:
-        raise ValueError("should not be . or .., which lead elsewhere in an address")
-    return id
-
-
-#: Those that become a segment of an address.
-SegmentId = Annotated[Id, AfterValidator(_names_somebody)]
-
-
-def whole(number: object) -> object:
-    """JSON has one kind of number: 5.0 is 5."""
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-Seconds = Annotated[int, Field(strict=True, ge=0, le=MAX_TTL), BeforeValidator(whole)]
 
 
 class InvalidMessage(ValueError):
@@ -82,16 +58,25 @@ class PushRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
     notification_id: SegmentId
-    user_id: SegmentId
+    topic: Topic | None = Field(None, description="all who follow it get the push, instead of a user's devices")
+    user_id: SegmentId = Field("", validate_default=True, description="not needed beside a topic")
     template_id: SegmentId | None = None
     template_code: SegmentId | None = Field(None, description="its other name, where it has two")
     title: str | None = Field(None, max_length=1024)
     body: str | None = Field(None, max_length=4096)
     variables: dict[str, Any] = Field(default_factory=dict)
     priority: int | str | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict, description="goes to the app as data")
     image: str | None = Field(None, max_length=2048)
-    link: str | None = Field(None, max_length=2048)
+    link: str | None = Field(None, max_length=2048, description="an address that a tap opens")
+    click_action: str | None = Field(None, max_length=2048, description="the name of an action that a tap starts")
+    badge: Count | None = Field(None, description="the number on the app's icon; 0 takes it away")
+    sound: Name | None = None
+    channel_id: Name | None = Field(None, description="Android's notification channel")
+    collapse_key: Name | None = Field(None, description="of pushes with the same one, a device gets the latest")
+    analytics_label: Label | None = Field(None, description="by which Google's statistics tell pushes apart")
+    data_only: Flag = Field(False, description="nothing is shown: the app alone gets it, the text as data too")
+    dry_run: Flag = Field(False, description="FCM checks it, and nothing is sent")
     ttl: Seconds | None = Field(None, description="seconds from acceptance")
     expires_at: AwareDatetime | None = None
     language: str = Field("en", max_length=35)
@@ -99,6 +84,22 @@ class PushRequest(BaseModel):
     request_id: SegmentId | None = None
     correlation_id: Id
     guarantee: Literal["at_least_once", "at_most_once"] = "at_least_once"
+
+    @field_validator("user_id", mode="wrap")
+    @classmethod
+    def _somebody_gets_it(cls, value: Any, check: ValidatorFunctionWrapHandler, others: ValidationInfo) -> str:
+        if value != "":
+            return str(check(value))
+        if others.data.get("topic", value) is None:
+            raise ValueError("is needed")
+        return ""
+
+    @field_validator("metadata")
+    @classmethod
+    def _keys_are_the_app_s(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if reserved := [repr(key[:64]) for key in value if is_reserved(key)]:
+            raise ValueError(f"has keys that FCM keeps for itself: {', '.join(reserved[:5])}. Give them other names")
+        return value
 
     @field_validator("priority")
     @classmethod
@@ -127,9 +128,11 @@ class PushRequest(BaseModel):
         return value and value.astimezone(UTC)  # PostgreSQL knows no zone that is 16 hours away
 
     @model_validator(mode="after")
-    def _has_content(self) -> PushRequest:
-        if self.template_id is None and self.title is None and self.body is None:
+    def _has_content_and_one_kind_of_target(self) -> Self:
+        if self.template_id is None and self.title is None and self.body is None and not self.data_only:
             raise ValueError("a template_id, or a title or body, is needed")
+        if self.topic is not None and self.device_tokens:
+            raise ValueError("it has a topic and device_tokens; it can go to one of them only")
         return self
 
     def as_json(self) -> bytes:
@@ -171,12 +174,12 @@ def read_document(
     trust_tokens: bool = False,
 ) -> PushRequest:
     """Reads a parsed message, `body` being its bytes; `defaults` fill what it leaves out. Raises InvalidMessage."""
-    document = _unwrapped(document)
+    document = unwrapped(document)
     if not isinstance(document, dict):
         raise InvalidMessage([("", f"the message is {kind(document)}, not an object")])
-    fields = {k: v for k, v in (defaults or {}).items() if not is_blank(v)} | _fields(document)
-    if trust_tokens:
-        fields |= _tokens(document)
+    fields = {k: v for k, v in (defaults or {}).items() if not is_blank(v)} | fields_of(document)
+    if trust_tokens or "topic" in fields:  # beside a topic, tokens are a contradiction even if nobody trusts them
+        fields |= tokens_of(document)
     fields.setdefault("correlation_id", str(uuid.uuid4()))
     hostile = list(_hostile(document, written(document) if body is None else body))
     try:
@@ -187,45 +190,12 @@ def read_document(
         raise InvalidMessage(faults(error), _readable_id(fields)) from None
 
 
-def _unwrapped(document: object) -> object:
-    """Some gateways wrap the message as {"pattern": …, "data": {…}}."""
-    if isinstance(document, dict) and "pattern" in document and isinstance(document.get("data"), dict):
-        return document["data"]
-    return document
-
-
 def written(document: object) -> bytes:
     """A document as bytes; raises InvalidMessage where it could not be stored, as an integer beyond 64 bits."""
     try:
         return orjson.dumps(document)
     except orjson.JSONEncodeError as error:
         raise InvalidMessage([("", f"the message cannot be written as JSON: {error}")]) from None
-
-
-def _fields(document: dict[str, Any]) -> dict[str, Any]:
-    template_data = document.get("template_data")
-    is_variables = isinstance(template_data, dict) and not _is_content(template_data, document)
-    if is_variables:  # its `subject` or `body` is a variable, no text
-        document = {**document, "template_data": None}
-    fields = {field: value for field, paths in MESSAGE.items() if (value := first(document, paths)) is not None}
-    if is_variables:
-        fields.setdefault("variables", template_data)
-    if fields.get("template_code") == fields.get("template_id"):  # one name, however it was called
-        fields.pop("template_code", None)
-    return fields
-
-
-def _is_content(template_data: dict[str, Any], document: dict[str, Any]) -> bool:
-    """Whether it is a text, rather than the variables of a template that is named beside it."""
-    if "body" not in template_data:
-        return False
-    return "subject" in template_data or "title" in template_data or first(document, MESSAGE["template_id"]) is None
-
-
-def _tokens(document: dict[str, Any]) -> dict[str, Any]:
-    tokens = (value for value in found(document, MESSAGE_TOKENS) if value != [])
-    said = next(chain(tokens, filter(None, map(tokens_among, found(document, MESSAGE_ADDRESSES)))), None)
-    return {} if said is None else {"device_tokens": said}
 
 
 def _hostile(document: dict[str, Any], body: bytes) -> Iterable[tuple[str, str]]:

@@ -8,6 +8,7 @@ from deliveries.outcomes import Ended, TryAgain
 from deliveries.work import Delivery, Work
 
 DEVICE_GONE = "device_gone"
+DRY_RUN = "dry_run"
 CRASH_LOOP = (
     "Its worker stopped {} times in a row while it had this notification in work, "
     "the last time with no other suspect beside it: it is not tried again."
@@ -16,18 +17,26 @@ UNREADABLE = "The request cannot be read as it stands in the ledger: {}"
 
 
 def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
-    """How a notification ended, by its deliveries: status, error code and reason. Sent when any of them is.
+    """How a notification ended, by its deliveries: status, error code and reason.
 
-    Else the latest attempt tells, and of that the devices that the user still has.
+    Where none was taken the latest attempt tells, and of that the devices that the user still has.
     """
-    if any(d.accepted for d in deliveries):
-        return Status.SENT, "", ""
+    if success := taken(deliveries):
+        return success
     current = [d for d in deliveries if d.is_current] or deliveries
     telling = [d for d in current if d.error_code != DEVICE_GONE] or current
     worst = next((d for d in telling if d.exhausted), telling[0])
     if worst.exhausted:
         return worst.status, "exhausted", given_up(worst.attempts, worst.error_message)
     return worst.status, worst.error_code, worst.error_message
+
+
+def taken(deliveries: list[Delivery]) -> tuple[Status, str, str] | None:
+    """How a notification ends of which the provider took any delivery, or would have, on a dry run. None of others."""
+    if any(d.accepted for d in deliveries):
+        return Status.SENT, "", ""
+    tried = next((d for d in deliveries if d.error_code == DRY_RUN), None)
+    return (tried.status, tried.error_code, tried.error_message) if tried else None
 
 
 def given_up(attempts: int, reason: str) -> str:

@@ -11,10 +11,15 @@ from pydantic import ValidationError
 CONTROL = r"\x00-\x1f\x7f"
 NO_CONTROL = rf"^[^{CONTROL}]+$"
 NO_NUL = r"^[^\x00]*$"
+#: What FCM takes as an analytics label and as a topic.
+LABEL = r"^[a-zA-Z0-9\-_.~%]{1,50}$"
+TOPIC = r"^(/topics/)?[a-zA-Z0-9\-_.~%]{1,900}$"
 
 _PATTERNS = {
     NO_CONTROL: "should have no control characters",
     NO_NUL: "should not contain the NUL character, which cannot be stored",
+    LABEL: "should have 1 to 50 characters, each a letter of a-z or A-Z, a digit or one of - _ . ~ %",
+    TOPIC: "should have 1 to 900 characters, each a letter of a-z or A-Z, a digit or one of - _ . ~ %",
 }
 _SENTENCES = {
     "missing": "is needed",

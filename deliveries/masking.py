@@ -13,7 +13,8 @@ SHORTEST_WITH_ENDS = 24
 
 #: Names under which producers put tokens and secrets, wherever they stand in a message.
 TELLING_NAME = re.compile(
-    r"token|secret|password|authorization|api_?key|^(recipient|to|endpoint|p256dh|auth)$", re.IGNORECASE
+    r"token|secret|password|authorization|api_?key|^(recipient|to|fid|installation_id|endpoint|p256dh|auth)$",
+    re.IGNORECASE,
 )
 
 #: The same in text that is no JSON, or was cut: a name in quotes, and all that stands behind it.

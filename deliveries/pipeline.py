@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from deliveries import tracing
 from deliveries.addressing import address
-from deliveries.endings import attempted, cancelled, dead_letter, device_gone, given_up, verdict, what_ends_it
+from deliveries.endings import attempted, cancelled, dead_letter, device_gone, given_up, taken, verdict, what_ends_it
 from deliveries.ledger import Abandon, Settle, Started, StartSends, Writer
 from deliveries.ledger.change import Change
 from deliveries.ledger.faults import describe, traceable
@@ -164,8 +164,7 @@ class Pipeline:
                     end.code,
                     end.reason,
                 )
-        status = Status.SENT if any(d.accepted for d in work.deliveries) else end.status
-        code, reason = ("", "") if status == Status.SENT else (end.code, end.reason)
+        status, code, reason = taken(work.deliveries) or (end.status, end.code, end.reason)
         abandoned = [Abandon(work.id, work.fence, end.status, end.code, end.reason)] if work.deliveries else []
         await self._write_down(work, status, code, reason, [*changes, *abandoned])
 

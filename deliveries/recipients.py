@@ -27,14 +27,19 @@ NOTHING: tuple[Any, ...] = ("", [], {})
 
 
 class Recipients:
-    """Looks users up, as the profile says; a request that brings its devices needs no lookup."""
+    """Looks users up, as the profile says; a request that brings its devices, or a topic, needs no lookup."""
 
     def __init__(self, user_service: Upstream, profile: Profile) -> None:
         self._user_service = user_service
         self._profile = profile
 
     async def devices_of(self, request: PushRequest) -> list[Device]:
-        """Returns at least one device; raises Ended (opted out, unknown user, no device) or TryAgain."""
+        """Returns at least one device; raises Ended (opted out, unknown user, no device) or TryAgain.
+
+        Who follows a topic wants its pushes: nobody is asked, neither for devices nor for preferences.
+        """
+        if request.topic:
+            return [Device(request.topic, target="topic")]
         if request.device_tokens:
             return request.device_tokens
         answers: list[Data] = []

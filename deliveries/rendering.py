@@ -99,3 +99,9 @@ def _first_text(answer: Data, places: Places) -> str:
 def payload_data(request: PushRequest) -> dict[str, Any]:
     """What the app gets as data: the request's metadata, and the notification's id to recognise a repeat by."""
     return request.metadata | {"notification_id": request.notification_id}
+
+
+def text_as_data(request: PushRequest, content: Content) -> dict[str, Any]:
+    """Of a push that shows nothing, what it would have shown: that is the app's business then."""
+    shown = {"title": content.title, "body": content.body, "image": request.image} if request.data_only else {}
+    return {name: text for name, text in shown.items() if text}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from deliveries.brakes import Brakes
+from deliveries.endings import DRY_RUN
 from deliveries.ledger import Attempted, Landed, TokenDied
 from deliveries.ledger.change import Change
 from deliveries.models import Status
@@ -20,6 +21,8 @@ from providers.errors import Fate, ProviderError, UnknownOutcome
 from providers.registry import Carriers
 
 logger = logging.getLogger(__name__)
+
+WOULD_BE_TAKEN = "FCM would take it; nothing was sent."
 
 #: Seconds for which a token is not tried again. A device that registers anew gets another token, as a rule.
 REMEMBERED: dict[Fate, float] = {"dead": 7 * 24 * 3600.0, "quarantined": 24 * 3600.0}
@@ -67,8 +70,18 @@ class Sender:
             logger.exception("A send failed for a reason that we did not think of")
             unknown = UnknownOutcome("internal_error", f"An error of ours: {type(bug).__name__}. The log says more.")
             return self._failed(work, delivery, unknown, time.monotonic() - started)
+        if work.request.dry_run:
+            return [self._tried(delivery)]
         delivery.status = Status.SENT
         return [Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)]
+
+    def _tried(self, delivery: Delivery) -> Landed:
+        """Its dry run went well. That is no send, and its receipt names nothing."""
+        assert delivery.id is not None
+        delivery.status, delivery.error_code, delivery.error_message = Status.SKIPPED, DRY_RUN, WOULD_BE_TAKEN
+        return Landed(
+            delivery.id, delivery.send_token, Status.SKIPPED, error_code=DRY_RUN, error_message=WOULD_BE_TAKEN
+        )
 
     def _failed(self, work: Work, delivery: Delivery, error: ProviderError, seconds: float) -> list[Change]:
         assert delivery.id is not None
@@ -162,9 +175,16 @@ def _message(work: Work, delivery: Delivery, now: datetime) -> PushMessage:
         body=delivery.body,
         image=request.image,
         link=request.link,
+        click_action=request.click_action,
         data=delivery.data,
         high_priority=work.high_priority,
         ttl=max(0, int(work.time_left)),
         sent_at=now.timestamp(),
-        tag=None,
+        badge=request.badge,
+        sound=request.sound,
+        channel_id=request.channel_id,
+        collapse_key=request.collapse_key,
+        analytics_label=request.analytics_label,
+        data_only=request.data_only,
+        dry_run=request.dry_run,
     )

@@ -15,6 +15,11 @@ SHORTEST_WITH_END = 24
 Target = Literal["token", "fid", "topic", "subscription"]
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an address that a tap opens, and not the name of an action that the app knows."""
+    return "://" in text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PushMessage:
     """One push to one target. `ttl` is in seconds from `sent_at`, 0 is now or never.

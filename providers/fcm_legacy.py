@@ -12,8 +12,8 @@ from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
 from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
 from providers.exchange import Exchange, json_headers
-from providers.fcm_legacy_verdict import first_result, verdict
-from providers.fcm_payload import action_of, data_of, lifetime, notification_of, written
+from providers.fcm_legacy_verdict import result, verdict
+from providers.fcm_payload import action_of, data_of, given, lifetime, notification_of, size_of, written
 from providers.http import Answer, HttpClient
 
 API_URL = "https://fcm.googleapis.com/fcm/send"
@@ -81,23 +81,52 @@ def encode(message: PushMessage) -> bytes:
     `tag` makes a repeat replace the first on Android and the web. There is nothing like it for Apple but
     `collapse_key`, of which FCM keeps four for a device that is offline: the others would be lost.
     """
-    if message.device_token.lstrip().startswith("/"):  # `to` takes a topic too: one token would reach all who follow it
-        raise DeadToken("INVALID_ARGUMENT", "This is not a registration token but a topic. Forget it.")
-    data = data_of(message)
-    notification = notification_of(message) | {"tag": message.replaces}
-    if action := action_of(message):
-        notification["click_action"] = action
+    return written(_document(message), message, _measured)
+
+
+def _document(message: PushMessage) -> dict[str, Any]:
     document: dict[str, Any] = {
-        "to": message.device_token,
+        "to": _to(message),
         "priority": "high" if message.high_priority else "normal",
         "time_to_live": lifetime(message),
-        "notification": notification,
     }
-    if message.image:
-        document["mutable_content"] = True  # without it Apple does not wake the part of the app that fetches images
-    if data:
+    if message.data_only:
+        document["content_available"] = True
+    else:
+        document["notification"] = _notification(message)
+        if message.image:  # without it Apple does not wake the part of the app that fetches images
+            document["mutable_content"] = True
+    if message.collapse_key:
+        document["collapse_key"] = message.collapse_key
+    if message.dry_run:
+        document["dry_run"] = True
+    if data := data_of(message):
         document["data"] = data
-    return written(document, message, data)
+    return document
+
+
+def _to(message: PushMessage) -> str:
+    """Whom it is for. It takes a topic too, so that a token that looks like one would reach all who follow it."""
+    if message.target == "topic":
+        return f"/topics/{message.device_token}"
+    if message.device_token.lstrip().startswith("/"):
+        raise DeadToken("INVALID_ARGUMENT", "This is not a registration token but a topic. Forget it.")
+    return message.device_token
+
+
+def _notification(message: PushMessage) -> dict[str, Any]:
+    more = {
+        "tag": message.replaces,
+        "click_action": action_of(message),
+        "android_channel_id": message.channel_id,
+        "sound": message.sound,
+        "badge": None if message.badge is None else str(message.badge),
+    }
+    return notification_of(message) | given(more)
+
+
+def _measured(document: dict[str, Any]) -> int:
+    return size_of(document.get("data", {})) + size_of(document.get("notification", {}))
 
 
 def _receipt(answer: Answer) -> SendReceipt:
@@ -106,7 +135,7 @@ def _receipt(answer: Answer) -> SendReceipt:
     Google's `message_id` is a text; servers of others number theirs.
     """
     if answer.status == 200:
-        name = first_result(answer).get("message_id")
+        name = result(answer).get("message_id")
         if type(name) in (int, str) and name != "":  # True is an int to `isinstance`, and no receipt
             return SendReceipt(str(name), 200)
     raise verdict(answer)

@@ -112,13 +112,14 @@ def verdict(answer: Answer) -> ProviderError:
 
 def read(answer: Answer) -> Reply:
     """Takes the error's word from the first result or, where there is none, from the body itself."""
-    said = first_result(answer).get("error") or _document(answer).get("error")
+    said = result(answer).get("error") or _document(answer).get("error")
     return Reply(answer.status, code=_word(said))
 
 
-def first_result(answer: Answer) -> dict[str, Any]:
-    """What became of our one token; {} where the answer does not say."""
-    results = _document(answer).get("results")
+def result(answer: Answer) -> dict[str, Any]:
+    """What became of our one token, or of our topic: that is the answer itself. {} where it does not say."""
+    document = _document(answer)
+    results = document.get("results", [document])
     first = results[0] if isinstance(results, list) and results else None
     return first if isinstance(first, dict) else {}
 

@@ -6,29 +6,46 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from providers.base import PushMessage
+from providers.base import PushMessage, is_address
 from providers.errors import Rejected
 
+logger = logging.getLogger(__name__)
+
 MAX_TTL = 2_419_200
-#: Bytes of title, body, image and data together.
+#: Bytes that FCM takes of what one device gets: the keys and values of data and notification.
 MAX_PAYLOAD = 4096
+#: What Google documents for topics. In 2026 it took as much as for a device, so more is sent, and said.
+DOCUMENTED_FOR_TOPICS = 2048
 RESERVED_KEYS = ("from", "message_type", "gcm")
 RESERVED_PREFIXES = ("google", "gcm.")
 
 
-def written(document: dict[str, Any], message: PushMessage, data: dict[str, str]) -> bytes:
-    """The request's body; raises Rejected for text that is no Unicode, and for too much of it."""
+def written(document: dict[str, Any], message: PushMessage, measured: Callable[[dict[str, Any]], int]) -> bytes:
+    """The request's body; raises Rejected for text that is no Unicode, and for too much of it.
+
+    `measured` says how many bytes FCM would count; of a body that is no longer than the limit it need not be asked.
+    """
     try:
         body = orjson.dumps(document)
     except orjson.JSONEncodeError:
         raise Rejected("invalid_text", "The message has text that is not valid Unicode.") from None
-    if len(body) > MAX_PAYLOAD:
-        _check_size(message, data)
+    if len(body) > (DOCUMENTED_FOR_TOPICS if message.target == "topic" else MAX_PAYLOAD):
+        _check_size(message, measured(document))
     return body
+
+
+def size_of(value: Any) -> int:
+    """Bytes of all keys and values, in UTF-8."""
+    if isinstance(value, dict):
+        return sum(size_of(key) + size_of(inner) for key, inner in value.items())
+    return len(str(value).encode())
 
 
 def notification_of(message: PushMessage) -> dict[str, Any]:
@@ -43,13 +60,21 @@ def data_of(message: PushMessage) -> dict[str, str]:
     """What the app gets; raises Rejected. An address goes along as `link`: only the web has a field for it."""
     data = {}
     for key, value in message.data.items():
-        if key in RESERVED_KEYS or key.startswith(RESERVED_PREFIXES):
+        if is_reserved(key):
             advice = f"FCM keeps the data key {key[:64]!r} for itself. Give it another name."
             raise Rejected("reserved_data_key", advice)
         data[key] = value if isinstance(value, str) else _json(value)
-    if message.link and _is_address(message.link):
-        data.setdefault("link", message.link)
+    if address := address_of(message):
+        data.setdefault("link", address)
     return data
+
+
+def is_reserved(key: str) -> bool:
+    """Whether FCM keeps a key of the data for itself, and refuses the push for it.
+
+    https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
+    """
+    return key in RESERVED_KEYS or key.startswith(RESERVED_PREFIXES)
 
 
 def lifetime(message: PushMessage) -> int:
@@ -57,23 +82,45 @@ def lifetime(message: PushMessage) -> int:
     return min(max(int(message.ttl), 0), MAX_TTL)
 
 
+def address_of(message: PushMessage) -> str | None:
+    """The address that a tap opens; None where there is none."""
+    for said in (message.link, message.click_action):
+        if said and is_address(said):
+            return said
+    return None
+
+
 def action_of(message: PushMessage) -> str | None:
-    """The action that a tap starts; None where the link is an address, or there is none."""
-    return message.link if message.link and not _is_address(message.link) else None
+    """The action that a tap starts; None where there is none. As one, an address would make a tap do nothing."""
+    for said in (message.click_action, message.link):
+        if said and not is_address(said):
+            return said
+    return None
+
+
+def given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Those of the fields that say something. Zero does: it takes a badge away."""
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _is_address(link: str) -> bool:
-    """Not the name of an action: as one, an address would make a tap on Android do nothing."""
-    return "://" in link
-
-
-def _check_size(message: PushMessage, data: dict[str, str]) -> None:
-    texts = [message.title, message.body, message.image or "", *data, *data.values()]
-    size = sum(len(text.encode()) for text in texts)
+def _check_size(message: PushMessage, size: int) -> None:
     if size > MAX_PAYLOAD:
-        advice = f"Title, body, image and data have {size} bytes together, FCM takes {MAX_PAYLOAD}."
+        advice = f"Title, body, image, data and what goes along have {size} bytes together, FCM takes {MAX_PAYLOAD}."
         raise Rejected("payload_too_large", advice)
+    if message.target == "topic" and size > DOCUMENTED_FOR_TOPICS:
+        _warn(message.notification_id, size)
+
+
+@lru_cache(maxsize=1024)
+def _warn(notification_id: str, size: int) -> None:
+    """Once for a notification, however often it is tried."""
+    logger.warning(
+        "The push to a topic has %d bytes. FCM documents a limit of %d there and may refuse it: shorten it",
+        size,
+        DOCUMENTED_FOR_TOPICS,
+        extra={"notification_id": notification_id},
+    )

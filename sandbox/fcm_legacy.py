@@ -1,4 +1,4 @@
-"""FCM's legacy `POST /fcm/send`, as it was while Google had it on. Devices only: no topics, no conditions."""
+"""FCM's legacy `POST /fcm/send`, as it was while Google had it on: to devices and topics, not to conditions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sandbox.fcm_legacy_rules import Message, UnreadableError, faulty_content, u
 from sandbox.options import Options
 
 SERVER_KEY = "AAAASandbox:APA91bTheServerKeyOfTheSandboxWhichIsNoSecret"
+#: What `to` begins with where it is a topic.
+TOPICS = "/topics/"
 _UNAUTHORIZED = (
     "<HTML><HEAD><TITLE>Unauthorized</TITLE></HEAD><BODY><H1>Unauthorized</H1><H2>Error 401</H2></BODY></HTML>"
 )
@@ -58,6 +60,8 @@ class FcmLegacy:
         except UnreadableError as wrong:
             self._book.refused("legacy: unreadable")
             return _text(400, str(wrong)), False
+        if tokens[0].startswith(TOPICS):
+            return json_answer(self._to_topic(message, tokens[0])), False
         results = [self._result(message, token) for token in tokens]
         accepted = {token for token, result in zip(tokens, results, strict=True) if "error" not in result}
         failed = [result["error"] for result in results if "error" in result]
@@ -72,15 +76,25 @@ class FcmLegacy:
         wait = {"Retry-After": str(self._options.retry_after)} if says_when else None
         return json_answer(content, headers=wait), any(state_of(token) == "hang" for token in accepted)
 
+    def _to_topic(self, message: Message, topic: str) -> dict[str, str]:
+        """There are no results of devices: the answer says of the topic what they say of one."""
+        if word := faulty_content(message):
+            self._book.refused(word)
+            return {"error": word}
+        return self._accepted(message, "topic", topic.removeprefix(TOPICS))
+
     def _result(self, message: Message, token: str) -> dict[str, str]:
         if word := faulty_content(message) or WORDS.get(state_of(token)):
             self._book.refused(word)
             return {"error": word}
+        return self._accepted(message, "token", token)
+
+    def _accepted(self, message: Message, kind: str, target: str) -> dict[str, str]:
         if message.get("dry_run"):
             self._book.counted("validated")
             return {"message_id": "fake_message_id"}
         name = message_id()
-        self._book.accepted({"name": name, "target": "token", "token": token, **_seen(message)})
+        self._book.accepted({"name": name, "target": kind, "token": target, **_seen(message)})
         return {"message_id": name}
 
 

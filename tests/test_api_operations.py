@@ -151,3 +151,24 @@ def test_the_audit_log_of_others_is_nobody_elses(api):
     Api(a_key("n-1"))
     api.post(message("n-1"))
     assert api.get(f"{NOTIFICATIONS}n-1/").json()["actions"] == []
+
+
+def test_a_push_to_a_topic_is_accepted_told_and_sent_again(api, engine, sandbox):
+    engine()
+    answer = api.post({"notification_id": "n-1", "topic": "/topics/news", "title": "Hi"})
+    assert answer.status_code == 202
+    eventually(all_ended)
+    [delivery] = api.get(f"{NOTIFICATIONS}n-1/").json()["deliveries"]
+    assert (delivery["status"], delivery["device_token"]) == ("sent", "news")
+    assert resend(api, "n-1", {"reason": "once more", "force": True}).status_code == 202
+    eventually(all_ended)
+    assert [(push["target"], push["token"]) for push in sandbox.book()["accepted"]] == [("topic", "news")] * 2
+    assert refusal(cancel(api, "n-1")) == (409, "ended")
+
+
+def test_what_contradicts_itself_is_refused_with_the_reason(api):
+    answer = api.post({"topic": "news", "title": "Hi", "device_tokens": ["x"], "metadata": {"k": 1}})
+    assert answer.status_code == 400
+    assert "a topic and device_tokens" in fault(answer)["message"]
+    answer = api.post({"user_id": "u-1", "title": "Hi", "metadata": {"from": "ada"}})
+    assert [one["field"] for one in fault(answer)["fields"]] == ["metadata"]

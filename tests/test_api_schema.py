@@ -11,9 +11,11 @@ from django.core.wsgi import get_wsgi_application
 from django.test import Client
 from drf_spectacular.validation import validate_schema
 from hypothesis import HealthCheck, settings
+from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
 
 from deliveries.api.codes import CODES
+from deliveries.contract import PushRequest
 from deliveries.models import AuditEntry, PushAttempt, PushDelivery
 from tests.api_client import NOTIFICATIONS, Api, a_key
 from tests.world import message, query
@@ -125,6 +127,38 @@ def test_every_operation_is_in_the_document_and_in_the_docs(client):
     for _, path in operations:
         shown = path.replace("{notification_id}", "order-1").replace("{id}", "17")
         assert f"$PUSH{shown.removesuffix('/')}" in DOCS.read_text()
+
+
+def test_every_field_of_a_push_is_in_the_document_and_in_the_docs(client):
+    told = client.get(SCHEMA_URL).json()["components"]["schemas"]["PushRequest"]["properties"]
+    assert told.keys() == PushRequest.model_fields.keys() - {"device_tokens"}
+    table = re.findall(r"^\| (`.*?) \|", DOCS.read_text(), re.MULTILINE)
+    assert PushRequest.model_fields.keys() <= set(re.findall(r"`(\w+)`", " ".join(table)))
+
+
+def test_what_cannot_be_a_push_the_document_does_not_allow(client):
+    document = client.get(SCHEMA_URL).json()
+    schema = {"$ref": "#/components/schemas/PushRequest", "components": document["components"]}
+    allowed = Draft202012Validator(schema).is_valid
+    for wrong in (
+        {"title": "T"},
+        {"user_id": "u"},
+        {"topic": "a b", "title": "T"},
+        {"topic": "t", "data_only": False},
+        {"topic": "t", "title": "T", "device_tokens": ["x"]},
+        {"topic": 7, "title": "T"},
+        {"user_id": "u", "title": "T", "metadata": {"from": 1}},
+        {"user_id": "u", "title": "T", "badge": -1},
+    ):
+        assert not allowed(wrong), wrong
+    for right in (
+        {"topic": "/topics/t", "title": "T"},
+        {"user_id": "u", "topic": "t", "data_only": True},
+        {"user_id": "u", "topic": " ", "title": "T"},
+        {"user_id": None, "topic": "t", "title": "T"},
+        {"user_id": "u", "title": "T", "metadata": {"fromage": 1}, "badge": 2.0, "sound": 7},
+    ):
+        assert allowed(right), right
 
 
 def test_the_document_knows_the_codes_of_all_errors(client):

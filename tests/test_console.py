@@ -83,6 +83,11 @@ def test_a_long_id_is_broken_and_one_of_blanks_can_be_clicked_on(admin_client):
     assert re.search(r'class="field-shown_id"><a [^>]*>&#x27;\\u200b&#x27;</a>', html)
 
 
+def test_a_topic_is_no_secret(admin_client):
+    row = delivery(notification("n-1"), device_token="news", target="topic")
+    assert "topic news" in text(admin_client.get(opened(row)))
+
+
 def test_a_device_is_known_by_mask_and_fingerprint(admin_client):
     shown = page_of(admin_client, delivery(notification("n-1"), platform="android"))
     assert re.search(rf"android {TOKEN[:4]}…{TOKEN[-4:]} #[0-9a-f]{{8}}", shown)

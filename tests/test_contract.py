@@ -45,6 +45,12 @@ def without(field: str) -> dict:
         ({"template_data": {"name": "Ada"}}, "variables", {"name": "Ada"}),
         ({"context": {"name": "Ada"}}, "variables", {"name": "Ada"}),
         ({"click_action": "https://x.test"}, "link", "https://x.test"),
+        ({"click_action": "OPEN_ORDER"}, "click_action", "OPEN_ORDER"),
+        ({"link": "OPEN_ORDER"}, "click_action", "OPEN_ORDER"),
+        ({"link": "OPEN_ORDER", "click_action": "shop://1"}, "link", "shop://1"),
+        ({"android_channel_id": "orders"}, "channel_id", "orders"),
+        ({"validate_only": True}, "dry_run", True),
+        ({"topic": "/topics/news"}, "topic", "news"),
         ({"request_id": "r1"}, "request_id", "r1"),
         ({"correlation_id": "c1"}, "correlation_id", "c1"),
         ({"variables": None, "metadata": None}, "variables", {}),
@@ -209,6 +215,7 @@ def test_nobody_is_told_of_an_id_that_would_lead_elsewhere(id):
 
 
 OPTIONAL = (
+    "badge", "sound", "channel_id", "collapse_key", "analytics_label", "data_only", "dry_run", "topic", "click_action",
     "template_id", "image", "link", "language", "expires_at", "priority", "guarantee", "ttl", "request_id",
     "variables", "metadata",
 )  # fmt: skip
@@ -369,12 +376,107 @@ def test_what_the_ledger_keeps_reads_back_the_same():
     assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
 
 
+SAID = {
+    "click_action": "OPEN", "badge": 0, "sound": "bell", "channel_id": "orders", "collapse_key": "news",
+    "analytics_label": "spring~1", "data_only": True, "dry_run": True, "topic": "news",
+}  # fmt: skip
+
+
+def test_all_that_a_push_can_say_is_read_and_kept():
+    request = read_document(LEAST | SAID)
+    assert {field: getattr(request, field) for field in SAID} == SAID
+    assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
+    assert not PushRequest.model_fields.keys() & SAID.keys() & read_document(LEAST).model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong", "reason"),
+    [
+        ("badge", -1, "greater than or equal to 0"),
+        ("badge", 2**31, "less than or equal to 2147483647"),
+        ("badge", 1.5, "whole number"),
+        ("badge", "1", "whole number"),
+        ("badge", True, "whole number"),
+        ("sound", "x" * 256, "at most 255"),
+        ("channel_id", ["a"], "text"),
+        ("collapse_key", {}, "text"),
+        ("analytics_label", "a b", "1 to 50 characters"),
+        ("analytics_label", "x" * 51, "1 to 50 characters"),
+        ("analytics_label", 7, "should be a text"),
+        ("data_only", "true", "true or false"),
+        ("data_only", 1, "true or false"),
+        ("dry_run", 0, "true or false"),
+        ("topic", "a b", "1 to 900 characters"),
+        ("topic", "/topics/", "1 to 900 characters"),
+        ("topic", "/topics/a/b", "1 to 900 characters"),
+        ("topic", "news\n", "1 to 900 characters"),
+        ("topic", "x" * 901, "1 to 900 characters"),
+        ("click_action", ["OPEN"], "text"),
+        ("click_action", "x" * 2049, "at most 2048"),
+    ],
+)
+def test_what_a_push_says_is_checked_strictly_and_the_reason_is_clear(field, wrong, reason):
+    found = faults(LEAST | {field: wrong})
+    assert found.keys() == {field}
+    assert reason in found[field]
+
+
+def test_a_link_and_an_action_beside_each_other_stay_where_they_are():
+    request = read_document(LEAST | {"link": "https://x.test", "click_action": "OPEN"})
+    assert (request.link, request.click_action) == ("https://x.test", "OPEN")
+    request = read_document(LEAST | {"link": "https://x.test", "click_action": "https://x.test"})
+    assert (request.link, request.click_action) == ("https://x.test", "https://x.test")
+
+
+@pytest.mark.parametrize("spelling", ["metadata", "data"])
+@pytest.mark.parametrize("key", ["from", "message_type", "gcm", "gcm.x", "google.c.a", "googler"])
+def test_a_data_key_that_fcm_keeps_for_itself_is_refused_by_name(spelling, key):
+    found = faults(LEAST | {"badge": -1, spelling: {"mine": 1, key: 2}})
+    assert found.keys() == {"metadata", "badge"}
+    assert repr(key) in found["metadata"] and "mine" not in found["metadata"]
+    assert read_document(LEAST | {"variables": {key: 1}, "metadata": {"deep": {key: 1}}}).metadata == {"deep": {key: 1}}
+
+
+def test_a_push_for_the_app_alone_needs_no_text():
+    request = read_document(without("title") | {"data_only": True})
+    assert (request.title, request.body, request.template_id) == (None, None, None)
+    assert "template_id" in " ".join(faults(without("title") | {"data_only": False}).values())
+
+
+def test_a_topic_needs_no_user_and_keeps_one_that_is_given():
+    request = read_document(without("user_id") | {"topic": "news"})
+    assert (request.topic, request.user_id) == ("news", "")
+    assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
+    assert read_document(LEAST | {"topic": "news"}).user_id == "u1"
+
+
+def test_without_a_topic_a_user_is_needed_and_a_wrong_topic_is_the_only_fault():
+    assert faults(without("user_id")) == {"user_id": "is needed"}
+    assert faults(without("user_id") | {"topic": " "}) == {"user_id": "is needed"}
+    assert faults(without("user_id") | {"topic": "a b"}).keys() == {"topic"}
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("brought", [{"device_tokens": [TOKEN]}, {"push_token": TOKEN}])
+def test_a_topic_and_tokens_contradict_each_other_whether_or_not_tokens_are_trusted(trusted, brought):
+    with pytest.raises(InvalidMessage, match="a topic and device_tokens"):
+        read_document(LEAST | {"topic": "news"} | brought, trust_tokens=trusted)
+
+
+def test_a_trusted_installation_id_is_one_still_when_it_is_read_back():
+    request = read_document(LEAST | {"device_tokens": [{"fid": "dFid", "token": TOKEN}]}, trust_tokens=True)
+    assert [(device.token, device.target) for device in request.device_tokens] == [("dFid", "fid")]
+    assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-keys = st.sampled_from([*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user"])
+keys = st.sampled_from(
+    [*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user", *SAID]
+)
 
 
 @given(st.binary(max_size=200))

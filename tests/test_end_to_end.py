@@ -73,6 +73,19 @@ def test_the_main_job(worker, producer, sandbox, first):
     check_invariants(sandbox)
 
 
+def test_a_push_to_a_topic_comes_from_the_queue_and_is_sent_once(worker, producer, sandbox):
+    sandbox.control("users", "down")
+    declare_as_dns_core(producer.channel)
+    producer.publish({"notification_id": "n1", "topic": "/topics/news", "template_id": "welcome", "variables": {}})
+    worker().wait_until_ready()
+    eventually(rows(1), what="an end and a report")
+    [push] = sandbox.book()["accepted"]
+    assert (push["target"], push["token"], push["tag"]) == ("topic", "news", "n1")
+    assert sandbox.hits("users") == 0
+    assert sandbox.reports()["n1"][0]["status"] == "delivered"
+    check_invariants(sandbox)
+
+
 def _dramatiq_shaped(**fields) -> bytes:
     """A body that Dramatiq would take for one of its own messages."""
     known = {"queue_name": "push.queue", "actor_name": "receive", "args": [], "kwargs": {}, "options": {}}

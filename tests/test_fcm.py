@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from firebase_admin import messaging
 
 import providers.exchange
 from providers.base import PushMessage
@@ -163,7 +160,7 @@ def test_the_whole_message() -> None:
         "data": {"order": "1", "link": "https://shop.example/o/1"},
         "android": {"priority": "HIGH", "ttl": "90s", "notification": {"tag": "n-1"}},
         "apns": {
-            "headers": {"apns-priority": "10", "apns-collapse-id": "n-1"},
+            "headers": {"apns-push-type": "alert", "apns-priority": "10", "apns-collapse-id": "n-1"},
             "payload": {"aps": {"mutable-content": 1}},
             "fcm_options": {"image": "https://cdn.example/i.png"},
         },
@@ -173,39 +170,6 @@ def test_the_whole_message() -> None:
             "fcm_options": {"link": "https://shop.example/o/1"},
         },
     }
-
-
-def test_google_s_own_client_would_send_the_same() -> None:
-    """firebase-admin is the oracle: the same push, built with its classes and encoded by it."""
-    ours = sent(
-        image="https://cdn.example/i.png", link="https://shop.example", data={"a": "b"}, high_priority=True, ttl=3600
-    )
-    expiration = ours["apns"]["headers"]["apns-expiration"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `token` is deprecated there, and still what everybody has
-        theirs = messaging.Message(
-            token=DEVICE,
-            data={"a": "b", "link": "https://shop.example"},
-            notification=messaging.Notification("Hello", "You", "https://cdn.example/i.png"),
-            android=messaging.AndroidConfig(
-                priority="high",
-                ttl=timedelta(hours=1),
-                notification=messaging.AndroidNotification(tag="n-1"),
-            ),
-            apns=messaging.APNSConfig(
-                headers={"apns-priority": "10", "apns-expiration": expiration, "apns-collapse-id": "n-1"},
-                payload=messaging.APNSPayload(messaging.Aps(mutable_content=True)),
-                fcm_options=messaging.APNSFCMOptions(image="https://cdn.example/i.png"),
-            ),
-            webpush=messaging.WebpushConfig(
-                headers={"TTL": "3600", "Urgency": "high"},
-                notification=messaging.WebpushNotification(tag="n-1"),
-                fcm_options=messaging.WebpushFCMOptions(link="https://shop.example"),
-            ),
-        )
-        encoded = messaging._MessagingService.encode_message(theirs)
-    ours["android"]["priority"] = ours["android"]["priority"].lower()  # both spellings are right
-    assert ours == json.loads(json.dumps(encoded))
 
 
 @pytest.mark.parametrize(
@@ -235,6 +199,75 @@ def test_an_action_is_no_address() -> None:
     assert message["apns"]["payload"]["aps"]["category"] == "OPEN_ORDER"
     assert "fcm_options" not in message["webpush"]
     assert "data" not in message
+
+
+def test_a_link_and_an_action_are_told_apart_by_what_they_are_and_not_by_their_names() -> None:
+    for said in (
+        {"link": "https://a.example", "click_action": "OPEN"},
+        {"link": "OPEN", "click_action": "https://a.example"},
+    ):
+        message = sent(**said)
+        assert message["data"] == {"link": "https://a.example"}
+        assert message["webpush"]["fcm_options"] == {"link": "https://a.example"}
+        assert message["android"]["notification"]["click_action"] == "OPEN"
+        assert message["apns"]["payload"]["aps"]["category"] == "OPEN"
+
+
+def test_how_it_is_shown_is_said_to_each_platform_in_its_words() -> None:
+    message = sent(badge=0, sound="bell", channel_id="orders", analytics_label="spring")
+    assert message["android"]["notification"] == {
+        "tag": "n-1",
+        "notification_count": 0,
+        "sound": "bell",
+        "channel_id": "orders",
+    }
+    assert message["apns"]["payload"] == {"aps": {"badge": 0, "sound": "bell"}}
+    assert message["fcm_options"] == {"analytics_label": "spring"}
+
+
+def test_a_collapse_key_collapses_on_every_platform_and_is_the_tag_where_there_is_no_other() -> None:
+    for tag, shown in ((None, "news"), ("mine", "mine")):
+        message = sent(collapse_key="news", tag=tag)
+        assert message["android"]["collapse_key"] == "news"
+        assert message["android"]["notification"]["tag"] == shown
+        assert message["apns"]["headers"]["apns-collapse-id"] == "news"
+        assert message["webpush"]["headers"]["Topic"] == "news"
+
+
+@pytest.mark.parametrize("key", ["x" * 33, "ü", "a b", "a.b"])
+def test_a_collapse_key_that_the_web_does_not_take_is_hashed_into_one_that_it_does(key: str) -> None:
+    topic = sent(collapse_key=key)["webpush"]["headers"]["Topic"]
+    assert len(topic) == 32
+    assert topic.replace("-", "").replace("_", "").isalnum()
+    assert topic == sent(collapse_key=key, notification_id="another")["webpush"]["headers"]["Topic"]
+    assert topic != sent(collapse_key=key + "x")["webpush"]["headers"]["Topic"]
+
+
+def test_of_a_push_for_the_app_alone_nothing_is_shown_anywhere() -> None:
+    shown = {"image": "https://cdn.example/i.png", "badge": 1, "sound": "bell", "click_action": "OPEN"}
+    message = sent(data_only=True, high_priority=True, link="https://a.example", data={"k": 1}, ttl=0, **shown)
+    message["apns"]["headers"].pop("apns-collapse-id")
+    assert message == {
+        "token": DEVICE,
+        "data": {"k": "1", "link": "https://a.example"},
+        "android": {"priority": "HIGH", "ttl": "0s"},
+        "apns": {
+            "headers": {"apns-push-type": "background", "apns-priority": "5", "apns-expiration": "0"},
+            "payload": {"aps": {"content-available": 1}},
+        },
+        "webpush": {"headers": {"TTL": "0", "Urgency": "high"}},
+    }
+
+
+@pytest.mark.parametrize("target", ["token", "fid", "topic"])
+def test_each_kind_of_target_has_a_field_of_its_own(target: str) -> None:
+    message = sent(target=target, device_token="somebody")
+    assert {name: message[name] for name in ("token", "fid", "topic") if name in message} == {target: "somebody"}
+
+
+def test_a_dry_run_is_said_beside_the_message() -> None:
+    assert json.loads(encode(a_message(dry_run=True))).keys() == {"message", "validate_only"}
+    assert json.loads(encode(a_message())).keys() == {"message"}
 
 
 def test_an_address_never_becomes_an_action_and_the_web_takes_only_https() -> None:
@@ -285,12 +318,31 @@ def test_a_reserved_data_key_is_refused_by_name(key: str) -> None:
 
 
 def test_a_message_that_is_too_large_says_by_how_much() -> None:
-    fits = {"title": "t" * 96, "body": "b" * 3000, "data": {"k" * 10: "ü" * 495}}
+    fits = {"title": "t" * 81, "body": "b" * 3000, "data": {"k" * 10: "ü" * 495}}
     encode(a_message(**fits))
     with pytest.raises(Rejected, match="4097 bytes") as caught:
-        encode(a_message(**{**fits, "title": "t" * 97}))
+        encode(a_message(**{**fits, "title": "t" * 82}))
     assert caught.value.code == "payload_too_large"
     assert not caught.value.retryable
+
+
+def test_what_goes_along_counts_too() -> None:
+    fits = {"title": "", "body": "b" * 4081}
+    encode(a_message(**fits))
+    for more in ({"link": "shop://1"}, {"click_action": "A"}, {"image": "i"}, {"tag": "tag-"}, {"badge": 1}):
+        with pytest.raises(Rejected, match="bytes together"):
+            encode(a_message(**fits, **more))
+
+
+def test_a_topic_s_push_over_the_documented_limit_is_sent_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    size = 2048 - len("titleHellobodytagn-topic")
+    for id, body in (("n-topic", "b" * size), ("n-topic", "b" * (size + 1)), ("n-topic", "b" * (size + 1))):
+        encode(a_message(target="topic", device_token="news", notification_id=id, body=body))
+    encode(a_message(notification_id="n-token", body="b" * 3000))
+    [warning] = caplog.records
+    assert "2049 bytes" in warning.getMessage()
+    with pytest.raises(Rejected):
+        encode(a_message(target="topic", device_token="news", body="b" * 4096))
 
 
 @pytest.mark.parametrize(
@@ -654,6 +706,31 @@ async def test_the_sandbox_takes_all_that_we_can_say(sandbox: Sandbox) -> None:
     assert [entry["name"] for entry in booked] == [receipt.provider_message_id for receipt in receipts]
     assert booked[0]["tag"] == "n-1"
     assert booked[0]["data"] == {"a": '{"b":[1]}', "c": "null", "link": "https://shop.example/o"}
+
+
+@in_loop
+async def test_installations_and_topics_are_sent_to_like_tokens(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        for target, whom in (("fid", "ok-fid"), ("topic", "news")):
+            await provider.send(a_message(target=target, device_token=whom))
+        refused = [
+            await failure(provider, target="fid", device_token=f"{state}-fid") for state in ("dead", "malformed")
+        ]
+    assert [type(one) for one in refused] == [DeadToken, DeadToken]
+    assert [(entry["target"], entry["token"]) for entry in sandbox.book()["accepted"]] == [
+        ("fid", "ok-fid"),
+        ("topic", "news"),
+    ]
+
+
+@in_loop
+async def test_a_dry_run_is_answered_and_books_nothing(sandbox: Sandbox) -> None:
+    sandbox.clear()
+    async with through(sandbox) as provider:
+        assert (await provider.send(to("ok", dry_run=True))).http_status == 200
+        assert isinstance(await failure(provider, device_token="dead-1", dry_run=True), DeadToken)
+    assert sandbox.book()["accepted"] == []
 
 
 @pytest.mark.parametrize(("state", "kind", "code"), [*SANDBOX_STATES, ("apns410", DeadToken, "INVALID_ARGUMENT")])

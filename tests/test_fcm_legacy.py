@@ -155,12 +155,63 @@ def test_a_reserved_data_key_is_refused_by_name(key: str) -> None:
 
 def test_a_message_that_is_too_large_says_by_how_much() -> None:
     with pytest.raises(Rejected, match="4101 bytes"):
-        encode(a_message(title="", body="b" * 4101))
+        encode(a_message(title="", body="b" * (4101 - len("titlebodytagn-1"))))
 
 
 def test_text_that_is_not_unicode_is_refused() -> None:
     with pytest.raises(Rejected, match="Unicode"):
         encode(a_message(title="\ud800"))
+
+
+def test_what_it_has_a_word_for_is_said() -> None:
+    message = sent(
+        badge=0,
+        sound="bell",
+        channel_id="orders",
+        click_action="OPEN",
+        collapse_key="news",
+        dry_run=True,
+        analytics_label="it has no word for this",
+    )
+    assert message == {
+        "to": DEVICE,
+        "priority": "normal",
+        "time_to_live": 60,
+        "collapse_key": "news",
+        "dry_run": True,
+        "notification": {
+            "title": "Hello",
+            "body": "You",
+            "tag": "news",
+            "badge": "0",
+            "sound": "bell",
+            "android_channel_id": "orders",
+            "click_action": "OPEN",
+        },
+    }
+
+
+def test_of_a_push_for_the_app_alone_nothing_is_shown() -> None:
+    assert sent(data_only=True, image="https://cdn.example/i.png", badge=1, data={"k": "v"}) == {
+        "to": DEVICE,
+        "priority": "normal",
+        "time_to_live": 60,
+        "content_available": True,
+        "data": {"k": "v"},
+    }
+
+
+def test_a_topic_goes_by_its_path() -> None:
+    assert sent(target="topic", device_token="news")["to"] == "/topics/news"
+
+
+@in_loop
+async def test_what_is_said_of_a_topic_is_the_answer_itself() -> None:
+    news = {"target": "topic", "device_token": "news"}
+    async with a_provider(always(200, {"message_id": 4711})) as (provider, _):
+        assert (await provider.send(a_message(**news))).provider_message_id == "4711"
+    async with a_provider(always(200, {"error": "TopicsMessageRateExceeded"})) as (provider, _):
+        assert isinstance(await failure(provider, **news), Throttled)
 
 
 @pytest.mark.parametrize("topic", ["/topics/news", " /topics/news"])
@@ -478,6 +529,23 @@ def test_a_dry_run_books_nothing(google: Sandbox) -> None:
 
 
 # --- from end to end -----------------------------------------------------------------------------
+
+
+def test_a_topic_is_sent_to_by_the_legacy_format(engine: Any, sandbox: Any) -> None:
+    running = engine(
+        google_application_credentials=None,
+        fcm_server_key=SecretStr(SANDBOX_KEY),
+        fcm_api_url=f"{sandbox.url}/fcm/send",
+    )
+    news = {"topic": "news", "title": "Hi"}
+    running.accept({"notification_id": "n1"} | news, {"notification_id": "n2", "dry_run": True} | news)
+    eventually(all_ended, what="an end and a report for each")
+    [push] = sandbox.book()["accepted"]
+    assert (push["target"], push["token"], push["tag"]) == ("topic", "news", "n1")
+    assert query("SELECT status, error_code, provider_message_id FROM push_deliveries ORDER BY notification_id") == [
+        ("sent", "", push["name"]),
+        ("skipped", "dry_run", ""),
+    ]
 
 
 def test_a_notification_is_sent_by_the_legacy_format(engine: Any, sandbox: Any) -> None:

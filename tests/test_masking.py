@@ -29,6 +29,7 @@ def test_a_fingerprint_tells_tokens_apart():
         {"variables": {"Password": "short-secret"}},
         {"to": ["short-secret"]},
         {"recipient": "short-secret"},
+        {"devices": [{"fid": "short-secret"}, {"installation_id": "short-secret"}]},
         {"device_tokens": [{"token": "short-secret", "platform": "ios"}]},
         {"delivery": {"push_token": "short-secret"}, "user_data": {"fcm_token": "short-secret"}},
         {"apiKey": "short-secret"},

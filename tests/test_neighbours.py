@@ -18,7 +18,7 @@ from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, PROFILES, SPEC
 from deliveries.neighbours.upstreams import MAX_ANSWER_BYTES, Refusal, Upstream, followed
 from deliveries.outcomes import Ended, TryAgain
 from deliveries.recipients import Recipients
-from deliveries.rendering import Renderer, payload_data
+from deliveries.rendering import Content, Renderer, payload_data, text_as_data
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.wall_clock import WallClock
@@ -196,6 +196,35 @@ def test_a_browser_that_a_request_brings_is_still_one_after_the_ledger():
     assert stored.device_tokens == [Device(CANONICAL, "web", "subscription"), Device("a")]
 
 
+FID = "dFidOfFirebase-22_char"
+
+
+@pytest.mark.parametrize(
+    ("device", "reached"),
+    [
+        ({"fid": "f"}, ("f", "fid")),
+        ({"fid": "f", "token": "a"}, ("f", "fid")),
+        ({"fid": None, "token": "a"}, ("a", "token")),
+        ({"fid": " ", "installation_id": FID}, (FID, "fid")),
+        ({"installation_id": "an-id"}, ("an-id", "fid")),
+        ({"installation_id": FID, "push_token": "a"}, (FID, "fid")),
+        ({"installation_id": "an-id", "push_token": "a"}, ("a", "token")),
+        ({"installation_id": 7, "token": "a"}, ("a", "token")),
+        ({"token": "f", "target": "fid"}, ("f", "fid")),
+        ({"token": "a", "target": "token"}, ("a", "token")),
+        ("a", ("a", "token")),
+    ],
+)
+def test_an_installation_id_wins_over_a_token_but_an_id_of_somebody_s_own_does_not(device, reached):
+    [found] = devices((200, envelope({"devices": [device]})))
+    assert (found.token, found.target) == reached
+
+
+@pytest.mark.parametrize("device", [{"fid": "f", "is_active": False}, {"fid": 7}, {"fid": "f" * 2049}])
+def test_an_installation_id_that_is_none_or_out_of_use_is_left_out(device):
+    assert tokens((200, envelope({"devices": [device, "a"]}))) == ["a"]
+
+
 def test_devices_that_are_out_of_use_do_not_count_towards_the_most_that_anybody_has():
     retired = [{"token": f"old{number}", "is_active": False} for number in range(MAX_DEVICES)]
     assert tokens((200, envelope({"push_tokens": [*retired, "", "a"]}))) == ["a"]
@@ -291,6 +320,13 @@ def test_a_request_that_brings_its_devices_asks_nobody():
     seen = []
     found = devices(seen=seen, request=read_document(document, trust_tokens=True))
     assert [device.token for device in found] == ["a", "b"]
+    assert seen == []
+
+
+def test_for_a_topic_nobody_is_asked():
+    seen = []
+    found = devices(seen=seen, request=read_document({"notification_id": "n1", "topic": "news", "title": "T"}))
+    assert [(device.token, device.platform, device.target) for device in found] == [("news", "", "topic")]
     assert seen == []
 
 
@@ -834,6 +870,12 @@ def test_a_gateway_that_has_the_id_in_its_path_may_know_the_request_only():
     seen = []
     report((404, {}), (200, {}), seen=seen, profile=ANCESTOR, request_id="r/1")
     assert [asked.path for asked in seen] == ["/internal/notifications/n1", "/internal/notifications/r%2F1"]
+
+
+def test_of_a_push_that_shows_nothing_the_app_gets_the_text():
+    text, silent = Content("T", ""), REQUEST.model_copy(update={"data_only": True, "image": "https://x.test/i.png"})
+    assert text_as_data(silent, text) == {"title": "T", "image": "https://x.test/i.png"}
+    assert text_as_data(REQUEST, text) == {}
 
 
 def test_the_app_gets_the_metadata_and_the_id_that_no_metadata_replaces():

@@ -1,7 +1,15 @@
 """Every way through the pipeline, with a real database and real HTTP."""
 
 import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 
+from deliveries import operations
+from deliveries.contract import read_document
+from deliveries.operations import Target, Who
+from deliveries.sending import _message
+from deliveries.work import Delivery, Work
 from tests.world import all_ended, check_invariants, counted, eventually, message, query
 
 
@@ -67,6 +75,104 @@ def test_inline_text_takes_the_variables_into_their_places(engine, sandbox):
     _settled(engine, sandbox, message("n1", template_id=None, variables={"name": "Ada", "id": 7, "list": [1]}, **text))
     [push] = sandbox.book()["accepted"]
     assert (push["title"], push["body"]) == ("Hi Ada", "Order 7 for {{nobody}}, {{list}}")
+
+
+def test_every_word_of_a_request_reaches_the_provider():
+    said = {
+        "title": "T", "body": "B", "image": "https://x.test/i", "link": "https://x.test", "click_action": "OPEN",
+        "badge": 2, "sound": "bell", "channel_id": "orders", "collapse_key": "news",
+        "analytics_label": "spring", "data_only": True, "dry_run": True,
+    }  # fmt: skip
+    request = read_document({"notification_id": "n1", "user_id": "u1", **said})
+    work = Work(request, 1, high_priority=True, expires_at=time.monotonic() + 90.5)
+    delivery = Delivery("n1", "u1", "news", "android", "T", "B", {"k": 1}, "fcm", "topic")
+    pushed = asdict(_message(work, delivery, datetime.fromtimestamp(1.8e9, UTC)))
+    assert pushed == {
+        **said, "notification_id": "n1", "device_token": "news", "target": "topic", "data": {"k": 1},
+        "high_priority": True, "ttl": 90, "sent_at": 1.8e9, "tag": None,
+    }  # fmt: skip
+
+
+def test_a_topic_gets_it_once_and_nobody_is_asked(engine, sandbox):
+    sandbox.control("users", "down")
+    document = message("n1", topic="/topics/news")
+    del document["user_id"]
+    _settled(engine, sandbox, document, message("n2", "optout-1", topic="news"))
+    pushes = {push["tag"]: (push["target"], push["token"], push["title"]) for push in sandbox.book()["accepted"]}
+    assert pushes == dict.fromkeys(("n1", "n2"), ("topic", "news", "Welcome, Ada!"))
+    assert sandbox.book()["accepted_count"] == 2
+    assert query(
+        "SELECT notification_id, user_id, target, device_token, platform, status FROM push_deliveries ORDER BY 1"
+    ) == [("n1", "", "topic", "news", "", "sent"), ("n2", "optout-1", "topic", "news", "", "sent")]
+    assert sandbox.hits("users") == 0
+    assert sandbox.reports()["n1"][0]["status"] == "delivered"
+    [outcome] = operations.resend([Target("n1")], Who("user ada", "once more"), force=True)
+    assert outcome.code == "resent"
+    eventually(lambda: all_ended() and sandbox.book()["accepted_count"] == 3, what="the topic's second push")
+    assert counted("push_deliveries", "notification_id", "status") == {("n1", "sent"): 1, ("n2", "sent"): 1}
+    assert sandbox.hits("users") == 0
+    check_invariants(sandbox)
+
+
+def test_a_topic_s_push_can_be_cancelled_while_it_waits(engine, sandbox):
+    sandbox.control("templates", "down")
+    running = engine(retry_min_wait=30, retry_max_wait=30)
+    running.accept({"notification_id": "n1", "topic": "news", "template_id": "welcome"})
+    eventually(lambda: _row("n1")["next_attempt_at"], what="a wait")
+    operations.cancel(["n1"], Who("user ada", "old news"))
+    eventually(all_ended, what="its end")
+    assert (_row("n1")["status"], sandbox.book()["accepted"]) == ("cancelled", [])
+
+
+def test_a_push_for_the_app_alone_needs_no_text_and_takes_what_it_has_as_data(engine, sandbox):
+    plain = {"data_only": True, "metadata": {"sync": True}}
+    _settled(engine, sandbox, message("n1", template_id=None, **plain), message("n2", **plain))
+    pushes = {push["data"]["notification_id"]: push for push in sandbox.book()["accepted"]}
+    assert (pushes["n1"]["title"], pushes["n2"]["title"]) == (None, None)
+    assert pushes["n1"]["data"] == {"sync": "true", "notification_id": "n1"}
+    assert pushes["n2"]["data"]["title"] == "Welcome, Ada!"
+
+
+def test_a_dry_run_is_no_send_and_says_what_fcm_would_do(engine, sandbox):
+    _settled(
+        engine,
+        sandbox,
+        message("taken", "ada", dry_run=True),
+        message("some", "mixed-1", dry_run=True),
+        message("refused", "dead-1", dry_run=True),
+    )
+    would = ("skipped", "dry_run", "FCM would take it; nothing was sent.")
+    endings = query("SELECT notification_id, status, error_code, error_message FROM notifications")
+    assert {id: ending for id, *ending in endings} == {
+        "taken": [*would],
+        "some": [*would],
+        "refused": ["failed", "UNREGISTERED", _row("refused")["error_message"]],
+    }
+    assert counted("push_deliveries", "status", "error_code") == {
+        ("skipped", "dry_run"): 3,
+        ("failed", "UNREGISTERED"): 2,
+    }
+    assert query("SELECT 1 FROM push_deliveries WHERE sent_at IS NOT NULL OR provider_message_id <> ''") == []
+    assert sandbox.book()["accepted"] == []
+    assert sandbox.book()["counts"]["validated"] == 3
+    assert [(report["status"], report["error"]) for report in sandbox.reports()["taken"]] == [("failed", would[2])]
+
+
+def test_a_dry_run_that_one_device_would_take_ends_so_when_the_time_of_another_is_up(engine, sandbox):
+    running = engine()
+    running.accept(message("n1", "multi-1", dry_run=True, ttl=3))
+    eventually(all_ended, what="a dry run")
+    query(
+        "UPDATE push_deliveries SET status = 'pending', error_code = ''"
+        " WHERE id = (SELECT max(id) FROM push_deliveries)"
+    )
+    query(
+        "UPDATE notifications SET status = 'pending', error_code = '', next_attempt_at = now(), expires_at = now(),"
+        " reported_at = NULL"
+    )
+    eventually(all_ended, what="its end for lack of time")
+    assert counted("push_deliveries", "status", "error_code") == {("skipped", "dry_run"): 2, ("expired", "expired"): 1}
+    assert (_row("n1")["status"], _row("n1")["error_code"]) == ("skipped", "dry_run")
 
 
 def test_each_ending_has_its_own_reason(engine, sandbox):

@@ -13,8 +13,8 @@ from deliveries.api import links
 from deliveries.api.answers import Links, Operated
 from deliveries.api.bodies import strict
 from deliveries.api.errors import Refused
-from deliveries.contract import whole
 from deliveries.faults import NO_NUL
+from deliveries.fields import whole
 from deliveries.ledger.audit import LONGEST_REASON
 from deliveries.models import ApiKey
 

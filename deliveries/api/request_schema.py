@@ -13,7 +13,7 @@ from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from deliveries.contract import PushRequest
-from deliveries.faults import CONTROL, NO_NUL
+from deliveries.faults import CONTROL, NO_CONTROL, NO_NUL
 
 #: What Python calls white space, in the words of ECMA 262.
 _SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -90,11 +90,28 @@ VALUES: dict[str, dict[str, Any]] = {
     },
 }
 
+#: What FCM keeps for itself, as `providers.fcm_payload` has it.
+RESERVED = {"pattern": "^(from$|message_type$|gcm$|gcm\\.|google)"}
+
 #: Fields of which the contract's schema says least.
 SPECIAL: dict[str, list[dict[str, Any]]] = {
     "priority": PRIORITY,
+    "metadata": [OBJECT | {"propertyNames": {"pattern": NO_NUL, "not": RESERVED}}],
     "device_tokens": [DEVICE, {"type": "array", "items": DEVICE}],
 }
+
+NO_TOKENS = {"anyOf": [BLANK, {"type": "array", "items": BLANK}]}
+
+#: To whom it may go: to a user, whose devices it may bring along, or to a topic.
+TARGETS: list[dict[str, Any]] = [
+    {"required": ["user_id"], "properties": {"user_id": GIVEN, "topic": BLANK}},
+    {"required": ["topic"], "properties": {"topic": GIVEN, "device_tokens": NO_TOKENS}},
+]
+#: And what it may say.
+CONTENTS: list[dict[str, Any]] = [
+    *({"required": [name], "properties": {name: GIVEN}} for name in ("template_id", "title", "body")),
+    {"required": ["data_only"], "properties": {"data_only": {"const": True}}},
+]
 
 #: A list is taken whatever is in it: each of its items is accepted or refused by itself.
 NOTIFICATIONS = {
@@ -135,27 +152,30 @@ def components() -> dict[str, Any]:
     if not settings.PUSH.trust_message_tokens:
         del written["properties"]["device_tokens"]  # nobody looks at it
     fields = {name: _as_taken(name, schema) for name, schema in written["properties"].items()}
-    content = [{"required": [name], "properties": {name: GIVEN}} for name in ("template_id", "title", "body")]
     return {
         "PushRequest": {
             "type": "object",
             "description": "A push request. The spellings that other producers have of these fields are understood "
-            "too, and what is not known is ignored. It needs a template_id, or a title or body. 64 KiB at most.",
-            "required": ["user_id"],
+            "too, and what is not known is ignored. It needs a user_id or a topic; and a template_id, or a title "
+            "or body, unless it is data_only. 64 KiB at most.",
             "properties": fields,
             "propertyNames": {"pattern": NO_NUL},
             "additionalProperties": VALUE,
-            "anyOf": content,
+            "anyOf": [_both(whom, what) for whom in TARGETS for what in CONTENTS],
         },
         **VALUES,
     }
 
 
+def _both(whom: dict[str, Any], what: dict[str, Any]) -> dict[str, Any]:
+    required = [*whom["required"], *what["required"]]
+    return {"required": required, "properties": whom["properties"] | what["properties"]}
+
+
 def _as_taken(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     alternatives = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
     taken = SPECIAL.get(name) or [more for one in alternatives for more in _readings(name, one)]
-    left_out = [] if name == "user_id" else [BLANK]
-    return {"anyOf": [*taken, *left_out]} | {key: schema[key] for key in ("description",) if key in schema}
+    return {"anyOf": [*taken, BLANK]} | {key: schema[key] for key in ("description",) if key in schema}
 
 
 def _readings(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
@@ -166,6 +186,8 @@ def _readings(name: str, schema: dict[str, Any]) -> list[dict[str, Any]]:
         return [{key: value for key, value in schema.items() if key not in ("title", "default", "description")}]
     if schema.get("format") == "date-time":
         return [{"type": "string", "format": "date-time", "pattern": MOMENT.pattern}, SECONDS, MILLISECONDS]
-    if "pattern" in schema:
+    if schema.get("pattern") == NO_CONTROL:
         return [ID if name == "correlation_id" else SEGMENT_ID]
+    if "pattern" in schema:  # a name in FCM's letters, which a number is not
+        return [{"type": "string", "pattern": schema["pattern"]}]
     return [{"type": ["string", "number"], "maxLength": schema["maxLength"], "pattern": NO_NUL}]

@@ -29,7 +29,9 @@ class DeliveryLinks(TypedDict):
 class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
     """One device's share of a notification."""
 
-    device_token = serializers.SerializerMethodField(help_text="its first and last characters")
+    device_token = serializers.SerializerMethodField(
+        help_text="its first and last characters; the name of a topic whole, which is no secret"
+    )
     device_fingerprint = serializers.SerializerMethodField(help_text="the same for the same token")
     links = serializers.SerializerMethodField()
 
@@ -60,7 +62,7 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
         read_only_fields = fields
 
     def get_device_token(self, delivery: PushDelivery) -> str:
-        return mask(delivery.device_token)
+        return delivery.device_token if delivery.target == "topic" else mask(delivery.device_token)
 
     def get_device_fingerprint(self, delivery: PushDelivery) -> str:
         return fingerprint(delivery.device_token)

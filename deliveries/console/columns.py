@@ -70,8 +70,10 @@ def brief(seconds: float) -> str:
 
 @admin.display(description="device")
 def device(row: PushDelivery | DeadToken) -> str:
-    """The masked token, and the fingerprint by which the same device is recognised elsewhere."""
+    """The masked token, and the fingerprint by which the same device is recognised elsewhere; a topic as it is."""
     token = row.device_token
+    if isinstance(row, PushDelivery) and row.target == "topic":
+        return f"topic {token}"
     shown = f"{mask(token)} #{fingerprint(token)}"
     return f"{row.platform} {shown}".strip()
 

@@ -29,6 +29,7 @@ SENTENCES = 5  # of one kind, in one message
 #: What to do about our own reasons. Those of a provider bring their advice with them.
 ADVICE = {
     "opted_out": "Nothing to do: the user does not want pushes.",
+    "dry_run": "Nothing to do: it was a trial. To have it sent, accept it anew without dry_run.",
     "no_device": "Nothing to do here: the app registers a device with the user service when it is opened.",
     "unknown_user": "Ask the producer of the message where this user id comes from.",
     "user_refused": "Ask the operators of the user service.",

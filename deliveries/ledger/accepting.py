@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import orjson
 from psycopg import Cursor
 
-from deliveries.contract import MAX_TTL, PushRequest
+from deliveries.contract import PushRequest
+from deliveries.fields import MAX_TTL
 from deliveries.ledger.change import Hand, rows, token
 
 #: Bytes of a dead letter's body that are kept.

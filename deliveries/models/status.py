@@ -20,7 +20,7 @@ class Status(models.TextChoices):
 #: Every legal change of status. Out of an end leads only a resend.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset(Status) - {Status.PENDING},
-    Status.SENDING: frozenset(Status) - {Status.SENDING, Status.SKIPPED},
+    Status.SENDING: frozenset(Status) - {Status.SENDING},
     Status.SENT: frozenset({Status.PENDING}),
     Status.FAILED: frozenset({Status.PENDING}),
     Status.SKIPPED: frozenset({Status.PENDING}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,10 @@ MAX_TOKEN_BYTES = 2048
 #: What people call a device's token, and that it is in use. A browser's subscription stands there too.
 TOKEN = ("token", "push_token", "device_token", "fcm_token", "pushToken", "deviceToken")
 SUBSCRIPTION = "subscription"
+USUAL_PLATFORM = {"subscription": "web"}
 ACTIVE = ("is_active", "isActive", "active")
+#: A Firebase installation id. Others use the word for ids of their own.
+FID = re.compile(r"[cdef][\w-]{21}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,12 @@ def devices_in(value: Any) -> list[Device]:
     unusable = False
     for entry in entries:
         fields = entry if isinstance(entry, dict) else {"token": entry}
-        token = _token(fields)
+        token, target = _address(fields)
         if is_blank(token) or any(fields.get(name) is False for name in ACTIVE):
             continue
-        subscription = _subscription(token)
-        token = subscription or token
         if _is_token(token):
-            platform = _platform(fields.get("platform") or fields.get("device_type"))
-            device = Device(token, platform or "web", "subscription") if subscription else Device(token, platform)
-            devices.setdefault(token, device)
+            platform = fields.get("platform") or fields.get("device_type") or USUAL_PLATFORM.get(target)
+            devices.setdefault(token, Device(token, _platform(platform), target))
         else:
             unusable = True
     if unusable and not devices:
@@ -61,6 +62,20 @@ def tokens_among(addresses: Any) -> list[str]:
     """What may be device tokens among addresses of any kind, one or a list."""
     some = addresses if isinstance(addresses, list) else [addresses]
     return [address for address in some if isinstance(address, str) and "@" not in address]
+
+
+def _address(fields: dict[str, Any]) -> tuple[Any, Target]:
+    """Where it is reached, and what that is. An installation id wins over a token: Google deprecates tokens for it."""
+    token, id = _token(fields), fields.get("installation_id")
+    if subscription := _subscription(token):
+        return subscription, "subscription"
+    if fields.get("target") == "fid":  # as the ledger has it
+        return token, "fid"
+    if not is_blank(fields.get("fid")):
+        return fields["fid"], "fid"
+    if not is_blank(id) and (not isinstance(token, str) or FID.fullmatch(str(id))):
+        return id, "fid"
+    return token, "token"
 
 
 def _token(fields: dict[str, Any]) -> Any:
