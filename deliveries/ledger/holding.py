@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,9 @@ from deliveries.work import Delivery
 
 #: Seconds before its place at which a send may begin: less than anybody's clock or the way to FCM is exact.
 EARLY = 0.02
+
+#: How the reason begins of a delivery that nobody has tried.
+NOT_TRIED = "Not tried:"
 
 # In the order of their keys, so that two workers never deadlock; a brake is locked while its places are given away.
 BRAKES = f"""
@@ -35,9 +39,8 @@ WHERE b.key = i.key
 """
 
 DEAD = """
-SELECT token_hash, error_code, died_at FROM dead_tokens
-WHERE token_hash IN (SELECT json_array_elements_text(%(hashes)s::json))
-  AND remembered_until > now() AND held_at IS NULL
+SELECT token_hash, error_code, died_at, coalesce(remembered_until > now(), false) AND held_at IS NULL AS in_force
+FROM dead_tokens WHERE token_hash IN (SELECT json_array_elements_text(%(hashes)s::json))
 """
 
 HOLD = """
@@ -63,14 +66,33 @@ class Hold:
     wait: float | None = None
 
 
-def hold_back(cursor: Cursor[Any], deliveries: Sequence[Delivery], hand: Hand) -> dict[int, Hold]:
-    """Puts down those of the claimed sends that must not begin now. Returns their holds by send token."""
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What is known of a device: once, a provider called it dead. `in_force`: that is remembered, and believed."""
+
+    code: str
+    died_at: datetime
+    in_force: bool
+
+
+def hold_back(
+    cursor: Cursor[Any], deliveries: Sequence[Delivery], hand: Hand
+) -> tuple[dict[int, Hold], frozenset[int]]:
+    """Puts down those of the claimed sends that must not begin now.
+
+    Returns their holds by send token, and the tokens of all sends to devices that were called dead before.
+    """
     hashes = {delivery.send_token: token_hash(delivery.device_token) for delivery in deliveries}
-    held = _dead(cursor, [delivery for delivery in deliveries if delivery.id is None], hashes)
+    deaths = _deaths(cursor, hashes)
+    held = {
+        delivery.send_token: _not_tried(delivery, death)
+        for delivery in deliveries
+        if (death := deaths.get(delivery.send_token)) and _is_remembered(delivery, death)
+    }
     held |= _braked(cursor, [d for d in deliveries if d.send_token not in held], hashes, hand)
     if held:
         cursor.execute(HOLD, rows(list(held.values())))
-    return held
+    return held, frozenset(deaths)
 
 
 def token_hash(device_token: str) -> str:
@@ -87,19 +109,24 @@ def brake_keys(delivery: Delivery, token_hash: str, worker_id: UUID | None) -> d
     }
 
 
-def _dead(cursor: Cursor[Any], deliveries: list[Delivery], hashes: dict[int, str]) -> dict[int, Hold]:
-    """Holds of those whose token is remembered as dead: of new ones only, as a resend is a person's wish to try."""
-    if not deliveries:
+def _deaths(cursor: Cursor[Any], hashes: dict[int, str]) -> dict[int, Death]:
+    """What is known of the devices of these sends, by send token."""
+    if not hashes:
         return {}
-    cursor.execute(DEAD, {"hashes": _json(hashes[delivery.send_token] for delivery in deliveries)})
-    dead = {token: (code, died_at) for token, code, died_at in cursor.fetchall()}
-    held = {}
-    for delivery in deliveries:
-        if found := dead.get(hashes[delivery.send_token]):
-            reason = f"Not tried: the provider said {found[0]} of this device on {found[1]:%Y-%m-%d at %H:%M} UTC."
-            hold = Hold(delivery.send_token, delivery.notification_id, Status.FAILED, found[0], reason)
-            held[delivery.send_token] = hold
-    return held
+    cursor.execute(DEAD, {"hashes": _json(set(hashes.values()))})
+    known = {token: Death(*found) for token, *found in cursor.fetchall()}
+    return {send_token: known[digits] for send_token, digits in hashes.items() if digits in known}
+
+
+def _is_remembered(delivery: Delivery, death: Death) -> bool:
+    """Whether it is not tried. A row that was there before is: a resend is a person's wish to try."""
+    is_newer = delivery.registered_at is not None and delivery.registered_at > death.died_at
+    return death.in_force and delivery.id is None and not is_newer
+
+
+def _not_tried(delivery: Delivery, death: Death) -> Hold:
+    reason = f"{NOT_TRIED} the provider said {death.code} of this device on {death.died_at:%Y-%m-%d at %H:%M} UTC."
+    return Hold(delivery.send_token, delivery.notification_id, Status.FAILED, death.code, reason)
 
 
 def _braked(cursor: Cursor[Any], deliveries: list[Delivery], hashes: dict[int, str], hand: Hand) -> dict[int, Hold]:

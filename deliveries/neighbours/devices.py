@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from deliveries.neighbours.spellings import is_blank
@@ -16,15 +17,18 @@ MAX_TOKEN_BYTES = 2048
 #: What people call a device's token, and that it is in use.
 TOKEN = ("token", "push_token", "device_token", "fcm_token", "pushToken", "deviceToken")
 ACTIVE = ("is_active", "isActive", "active")
+#: When the app registered its token last.
+REGISTERED = ("registered_at", "registeredAt", "token_updated_at", "tokenUpdatedAt")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One of the user's devices; `token` is what `target` says."""
+    """One of the user's devices; `token` is what `target` says. `registered_at`: when, where that is known."""
 
     token: str = field(repr=False)
     platform: str = ""
     target: Target = "token"
+    registered_at: datetime | None = None
 
 
 def devices_in(value: Any) -> list[Device]:
@@ -42,7 +46,8 @@ def devices_in(value: Any) -> list[Device]:
             continue
         if _is_token(token):
             platform = fields.get("platform") or fields.get("device_type")
-            devices.setdefault(token, Device(token, _platform(platform)))
+            device = Device(token, _platform(platform), registered_at=_registered_at(fields))
+            devices.setdefault(token, device)
         else:
             unusable = True
     if unusable and not devices:
@@ -64,6 +69,16 @@ def _token(fields: dict[str, Any]) -> Any:
 
 def _is_token(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value and len(value.encode()) <= MAX_TOKEN_BYTES
+
+
+def _registered_at(fields: dict[str, Any]) -> datetime | None:
+    """ISO 8601, in UTC where it names no time zone. What is no time says nothing."""
+    said = next((fields[name] for name in REGISTERED if isinstance(fields.get(name), str)), "")
+    try:
+        time = datetime.fromisoformat(said)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _platform(value: Any) -> str:
