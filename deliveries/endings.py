@@ -13,7 +13,7 @@ CRASH_LOOP = (
     "Its worker stopped {} times in a row while it had this notification in work, "
     "the last time with no other suspect beside it: it is not tried again."
 )
-ALL_DEAD = "Every device of this user is remembered as dead, so nothing was sent. {}"
+ALL_DEAD = "Every device of this user is remembered as dead, or as another project's, so nothing was sent. {}"
 UNREADABLE = "The request cannot be read as it stands in the ledger: {}"
 
 

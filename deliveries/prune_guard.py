@@ -89,8 +89,8 @@ class PruneGuard:
 
     @property
     def is_on(self) -> bool:
-        """Whether it holds anything: as of the last tick."""
-        return bool(self._stopped)
+        """Whether it holds anything."""
+        return any(map(self.holds, self._providers()))
 
     async def run(self) -> None:
         """Watches until cancelled."""
@@ -100,7 +100,7 @@ class PruneGuard:
 
     async def tick(self) -> None:
         """Says what begins and what ends, and holds what has died in this window."""
-        stopped = frozenset(provider for provider in self._providers() if self.holds(provider))
+        stopped = frozenset(filter(self.holds, self._providers()))
         for provider in sorted(stopped - self._stopped):
             self._say_that_it_begins(provider)
         for provider in sorted(self._stopped - stopped):
