@@ -73,14 +73,9 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
     carriers = Carriers([build(name, http, options) for name, options in settings.PROVIDERS.items()])
     reporter = Reporter(gateway, profile, retries.report, now)
     brakes = Brakes(writer.hand.worker_id, push.fcm_quota / 60)
-    call = push.user_service_dead_token_path
     guard = PruneGuard(writer, push.dead_token_limit, lambda: heartbeat.others)
-    fates = TokenFates(guard, push.dead_token_memory, tells=call is not None)
+    fates = TokenFates(guard, push.dead_token_memory, tells=push.user_service_dead_token_path is not None)
     sender = Sender(carriers, retries, brakes, fates, alive, now)
-    dead_tokens = None
-    if call is not None:  # with a breaker of its own: a path for dead tokens that fails must not hold up the lookups
-        told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
-        dead_tokens = DeadTokenOffice(writer, told, call, retries.report, guard)
     return Assembly(
         Pipeline(
             writer,
@@ -93,12 +88,23 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
             now,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
-        dead_tokens,
+        _dead_token_office(writer, http, retries, guard),
         guard,
         (users, templates, gateway) if gateway else (users, templates),
         carriers,
         http,
     )
+
+
+def _dead_token_office(
+    writer: Writer, http: HttpClient, retries: RetryPolicy, guard: PruneGuard
+) -> DeadTokenOffice | None:
+    """With a breaker of its own: a path for dead tokens that fails must not hold up the lookups."""
+    push = settings.PUSH
+    if push.user_service_dead_token_path is None:
+        return None
+    told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
+    return DeadTokenOffice(writer, told, push.user_service_dead_token_path, retries.report, guard)
 
 
 def _upstream(name: str, base_url: str, header: SecretStr | None, http: HttpClient) -> Upstream:
