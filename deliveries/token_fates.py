@@ -24,8 +24,12 @@ class TokenFates:
         self._tells = tells
 
     def accepted(self, delivery: Delivery, began_at: datetime) -> Iterator[TokenAlive]:
-        """The provider took a send that began at that time: whatever was said of its token before, it lives."""
-        self._guard.count(delivery.provider, dead=False)
+        """The provider took a send that began at that time: whatever was said of its token before, it lives.
+
+        That it took one to a topic says nothing of any token.
+        """
+        if delivery.target != "topic":
+            self._guard.count(delivery.provider, dead=False)
         if delivery.once_dead:
             yield TokenAlive(delivery.device_token, began_at)
 

@@ -160,6 +160,16 @@ def test_the_user_service_is_told_once(engine, sandbox, caplog):
     assert token not in caplog.text
 
 
+def test_a_token_died_when_its_send_began(engine, sandbox):
+    """Who registered it while the answer was on its way has registered it since."""
+    sandbox.control("fcm", "slow", latency_ms=500)
+    carried(engine(), sandbox, message("n1", "dead-1"))
+    [[took]] = query(
+        "SELECT extract(epoch FROM d.updated_at - t.died_at)::float8 FROM push_deliveries d, dead_tokens t"
+    )
+    assert took > 0.4
+
+
 def test_without_a_path_nobody_is_told(engine, sandbox):
     running = engine()
     running.accept(message("n1", "dead-1"))

@@ -14,9 +14,10 @@ from deliveries.ledger import dead_tokens, direct
 from deliveries.ledger.judging import HoldDeadTokens
 from deliveries.operations import Who
 from deliveries.prune_guard import FEWEST, STEP, WINDOW, PruneGuard, Verdicts, stopped
+from deliveries.token_fates import TokenFates
 from tests.clocks import Clock, clock_of
-from tests.test_dead_tokens import CALL, called_dead, died, told
-from tests.test_ledger import a_worker
+from tests.test_dead_tokens import CALL, TOKEN, called_dead, died, told
+from tests.test_ledger import a_worker, delivery
 from tests.world import all_ended, check_invariants, counted, eventually, message, query
 
 ADA = Who("user ada", "the project was wrong")
@@ -79,6 +80,15 @@ def test_each_provider_is_judged_by_its_own_verdicts():
         guard.count("fcm", dead=True)
     assert guard.holds("fcm") and not guard.holds("webpush")
     assert guard.told("webpush") == {"accepted": 1000, "dead": 0, "stopped": False}
+
+
+def test_a_push_to_a_topic_says_nothing_of_tokens():
+    guard = guard_with(0, 1)
+    for target in ("topic", "token", "fid"):
+        push = delivery("n1", "news")
+        push.target = target
+        assert list(TokenFates(guard, 0, tells=False).accepted(push, datetime.now(UTC))) == []
+    assert guard.told("fcm") == {"accepted": 2, "dead": 1, "stopped": False}
 
 
 def test_what_others_have_counted_counts_like_our_own():
@@ -323,6 +333,12 @@ def test_what_a_killed_worker_had_counted_counts_on(engine, sandbox):
     assert running.engine._heartbeat.others == {"fcm": Verdicts(1, FEWEST - 1)}
     running.accept(message("n1", "dead-1"))
     eventually(lambda: len(held()) == 1)
+
+
+def test_one_that_dies_again_while_too_many_do_is_owed_to_nobody(one):
+    one.write(died())
+    one.write(died(held=True))
+    assert (held(), owed_words()) == ({TOKEN}, set())
 
 
 def test_a_held_token_that_is_reached_is_dead_no_longer_and_one_that_dies_later_is_believed(engine, sandbox, one):
