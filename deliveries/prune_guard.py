@@ -104,7 +104,7 @@ class PruneGuard:
         for provider in sorted(stopped - self._stopped):
             self._say_that_it_begins(provider)
         for provider in sorted(self._stopped - stopped):
-            logger.error(
+            logger.warning(
                 "Pruning goes on: the share of dead tokens of %s is normal again. What is held stays held until "
                 "somebody decides, in the console's list of dead tokens: believe or forget",
                 provider,
