@@ -39,4 +39,15 @@ def address(
 
 
 def _new(work: Work, device: Device) -> Delivery:
-    return Delivery(work.id, work.request.user_id, device.token, device.platform, "", "", {}, "", device.target)
+    return Delivery(
+        work.id,
+        work.request.user_id,
+        device.token,
+        device.platform,
+        "",
+        "",
+        {},
+        "",
+        device.target,
+        registered_at=device.registered_at,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,18 @@ from pydantic import SecretStr
 from deliveries.brakes import Brakes
 from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
+from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Writer
 from deliveries.neighbours.profiles import in_force
 from deliveries.neighbours.upstreams import Upstream, headers_of
 from deliveries.pipeline import Pipeline
+from deliveries.prune_guard import PruneGuard
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
-from deliveries.wall_clock import Now
+from deliveries.token_fates import TokenFates
 from providers.breaker import Breaker
 from providers.http import HttpClient
 from providers.registry import Carriers, build
@@ -35,27 +36,30 @@ class Assembly:
     pipeline: Pipeline
     dead_letters: DeadLetterOffice
     dead_tokens: DeadTokenOffice | None
+    guard: PruneGuard
     upstreams: tuple[Upstream, ...]
     carriers: Carriers
     http: HttpClient
 
-    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice]:
-        """What pays debts, each on a clock of its own."""
-        return [office for office in (self.dead_letters, self.dead_tokens) if office is not None]
+    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard]:
+        """What pays debts, and who watches over one of them; each on a clock of its own."""
+        return [office for office in (self.guard, self.dead_letters, self.dead_tokens) if office is not None]
 
     def health(self) -> dict[str, Any]:
         """The state of every neighbour as this process sees it, by name."""
         neighbours = {upstream.name: {"breaker": upstream.breaker.snapshot()} for upstream in self.upstreams}
-        return neighbours | self.carriers.health()
+        carriers = self.carriers.health()
+        return neighbours | {name: carriers[name] | {"verdicts": self.guard.told(name)} for name in carriers}
 
     async def close(self) -> None:
         await self.carriers.close()
         await self.http.close()
 
 
-def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publish, executor: Executor) -> Assembly:
+def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: Executor) -> Assembly:
     """Builds everything from the settings; to be called on the loop that will run it."""
     push = settings.PUSH
+    alive, now = heartbeat.alive, heartbeat.clock.now
     http = HttpClient()
     profile = in_force(push)
     retries = RetryPolicy.of(
@@ -69,12 +73,9 @@ def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publi
     carriers = Carriers([build(name, http, options) for name, options in settings.PROVIDERS.items()])
     reporter = Reporter(gateway, profile, retries.report, now)
     brakes = Brakes(writer.hand.worker_id, push.fcm_quota / 60)
-    call = push.user_service_dead_token_path
-    sender = Sender(carriers, retries, brakes, alive, now, tells=call is not None)
-    dead_tokens = None
-    if call is not None:  # with a breaker of its own: a path for dead tokens that fails must not hold up the lookups
-        told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
-        dead_tokens = DeadTokenOffice(writer, told, call, retries.report)
+    guard = PruneGuard(writer, push.dead_token_limit, lambda: heartbeat.others)
+    fates = TokenFates(guard, push.dead_token_memory, tells=push.user_service_dead_token_path is not None)
+    sender = Sender(carriers, retries, brakes, fates, alive, now)
     return Assembly(
         Pipeline(
             writer,
@@ -87,11 +88,23 @@ def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publi
             now,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
-        dead_tokens,
+        _dead_token_office(writer, http, retries, guard),
+        guard,
         (users, templates, gateway) if gateway else (users, templates),
         carriers,
         http,
     )
+
+
+def _dead_token_office(
+    writer: Writer, http: HttpClient, retries: RetryPolicy, guard: PruneGuard
+) -> DeadTokenOffice | None:
+    """With a breaker of its own: a path for dead tokens that fails must not hold up the lookups."""
+    push = settings.PUSH
+    if push.user_service_dead_token_path is None:
+        return None
+    told = _upstream("user_service", push.user_service_url, push.user_service_header, http)
+    return DeadTokenOffice(writer, told, push.user_service_dead_token_path, retries.report, guard)
 
 
 def _upstream(name: str, base_url: str, header: SecretStr | None, http: HttpClient) -> Upstream:

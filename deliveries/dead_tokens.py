@@ -14,6 +14,7 @@ from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
 from deliveries.masking import conceal_text
 from deliveries.neighbours.profiles import filled
 from deliveries.neighbours.upstreams import Refusal, Upstream
+from deliveries.prune_guard import PruneGuard
 from deliveries.retries import Backoff
 
 logger = logging.getLogger(__name__)
@@ -26,9 +27,13 @@ TELLING = 8
 
 
 class DeadTokenOffice:
-    """Pays debts to the user service; `call` is `METHOD /path`, in which `{user_id}` stands for the user."""
+    """Pays debts to the user service; `call` is `METHOD /path`, in which `{user_id}` stands for the user.
 
-    def __init__(self, writer: Writer, user_service: Upstream, call: str, backoff: Backoff) -> None:
+    While `guard` holds tokens, it tells of none.
+    """
+
+    def __init__(self, writer: Writer, user_service: Upstream, call: str, backoff: Backoff, guard: PruneGuard) -> None:
+        self._guard = guard
         self._user_service = user_service
         self._method, self._path = call.split(" ")
         self._debts = Debts(writer, OwedDeadTokens, PaidDeadToken, self._tell, backoff)
@@ -39,7 +44,8 @@ class DeadTokenOffice:
 
     async def tick(self) -> None:
         """One round over what is due now."""
-        await self._debts.pay()
+        if not self._guard.is_on:
+            await self._debts.pay()
 
     async def _tell(self, row: dict[str, Any]) -> None:
         """Raises Refusal or TryAgain, neither of which quotes the token."""

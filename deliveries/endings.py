@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deliveries.ledger import Abandon, Attempted, DeadLettered
+from deliveries.ledger.holding import NOT_TRIED
 from deliveries.models import Status
 from deliveries.outcomes import Ended, TryAgain
 from deliveries.work import Delivery, Work
@@ -13,19 +14,24 @@ CRASH_LOOP = (
     "Its worker stopped {} times in a row while it had this notification in work, "
     "the last time with no other suspect beside it: it is not tried again."
 )
+ALL_DEAD = "Every device of this user is remembered as dead, or as another project's, so nothing was sent. {}"
 UNREADABLE = "The request cannot be read as it stands in the ledger: {}"
 
 
 def verdict(deliveries: list[Delivery]) -> tuple[Status, str, str]:
     """How a notification ended, by its deliveries: status, error code and reason.
 
-    Where none was taken the latest attempt tells, and of that the devices that the user still has.
+    Where none was taken the latest attempt tells, and of that the devices that the user still has, those foremost that
+    were tried.
     """
     if success := taken(deliveries):
         return success
     current = [d for d in deliveries if d.is_current] or deliveries
     telling = [d for d in current if d.error_code != DEVICE_GONE] or current
-    worst = next((d for d in telling if d.exhausted), telling[0])
+    tried = [d for d in telling if not d.error_message.startswith(NOT_TRIED)]
+    if not tried:
+        return telling[0].status, telling[0].error_code, ALL_DEAD.format(telling[0].error_message)
+    worst = next((d for d in tried if d.exhausted), tried[0])
     if worst.exhausted:
         return worst.status, "exhausted", given_up(worst.attempts, worst.error_message)
     return worst.status, worst.error_code, worst.error_message

@@ -158,9 +158,7 @@ class Engine:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         executor = ThreadPoolExecutor(1, thread_name_prefix="blocking")
         heartbeat = self._heartbeat
-        self._assembly = assembly = assemble(
-            self._writer, heartbeat.alive, heartbeat.clock.now, self._publish, executor
-        )
+        self._assembly = assembly = assemble(self._writer, heartbeat, self._publish, executor)
         starter = Starter(self._writer, self.places, self._begin)
         self._dispatcher = Dispatcher(self._writer, starter, heartbeat, self._flights.held, self._hand.lease)
         quarantine = Quarantine(starter, heartbeat)

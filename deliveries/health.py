@@ -22,6 +22,7 @@ from psycopg.errors import UndefinedColumn, UndefinedTable
 from deliveries.broker import PushBroker, Topology
 from deliveries.broker.inspection import Likeness, asked, compare, is_blocked, look_at
 from deliveries.ledger.asking import Connection, ask
+from deliveries.prune_guard import stopped
 from deliveries.remembering import Remembered
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 
 # From their index, and no further than anybody reads.
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
+
+HELD_TOKENS = "SELECT count(*) FROM (SELECT 1 FROM dead_tokens WHERE held_at IS NOT NULL LIMIT 10000) AS held"
 
 READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
 
@@ -84,7 +87,8 @@ def _status(report: dict[str, Any]) -> str:
     if "down" in (report["database"]["status"], report["rabbitmq"]["status"]):
         return "down"
     all_closed = all(upstream["state"] == "closed" for upstream in report["upstreams"].values())
-    well = report["workers"]["alive"] and all_closed and _comes_in(report["rabbitmq"])
+    prunes = report["dead_tokens"]["pruning"] == "on"
+    well = report["workers"]["alive"] and all_closed and prunes and _comes_in(report["rabbitmq"])
     return "ok" if well else "degraded"
 
 
@@ -119,6 +123,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
     oldest = await _number(connection, OLDEST_DUE)
     dead = await _number(connection, OPEN_DEAD_LETTERS)
     refused = await _number(connection, REFUSED_REPORTS)
+    held = await _number(connection, HELD_TOKENS)
     alive = [worker for worker in workers if worker[2] < settings.PUSH.delivery_lease]
     read_only = await _number(connection, READ_ONLY)
     return {
@@ -133,6 +138,10 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
         "upstreams": _upstreams(breakers for _, breakers, _ in alive),
         "oldest_due_seconds": round(oldest or 0.0, 1),
         "dead_letters": {"open": dead},
+        "dead_tokens": {
+            "held": held,
+            "pruning": "stopped" if stopped(breakers for _, breakers, _ in alive) else "on",
+        },
         "reports": {"refused_last_day": refused},
     }
 

@@ -20,16 +20,26 @@ from psycopg.types.json import Jsonb
 from deliveries.ledger.change import Hand
 from deliveries.ledger.connection import spread
 from deliveries.ledger.faults import describe
+from deliveries.prune_guard import Verdicts
 from deliveries.wall_clock import WallClock
 
 logger = logging.getLogger(__name__)
 
+# What others have counted, by provider. A worker that was killed counts on for the length of the prune guard's window;
+# one that left has taken its count along.
 BEAT = """
 INSERT INTO workers (id, host, pid, in_flight, breakers, started_at, heartbeat_at)
 VALUES (%(worker)s, %(host)s, %(pid)s, %(in_flight)s, %(breakers)s, now(), now())
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.breakers
-RETURNING clock_timestamp()
+RETURNING clock_timestamp(), (
+    SELECT json_object_agg(name, json_build_array(accepted, dead)) FROM (
+        SELECT told.key, sum((told.value->'verdicts'->>'accepted')::int),
+               sum((told.value->'verdicts'->>'dead')::int)
+        FROM workers w, jsonb_each(w.breakers) told
+        WHERE w.id <> %(worker)s AND w.heartbeat_at > now() - interval '10 minutes'
+          AND told.value->'verdicts' IS NOT NULL
+        GROUP BY told.key) counted(name, accepted, dead))
 """
 
 #: Workers that have been silent for a day are forgotten, once their rows are in other hands: by it these are found.
@@ -59,6 +69,7 @@ class Heartbeat:
         self._vitals = vitals
         self.patience = hand.lease * 0.8  # seconds without a beat until this worker may start nothing
         self.clock = WallClock()
+        self.others: dict[str, Verdicts] = {}  # what other workers have counted, by provider, as of the last beat
         self.last = float("-inf")  # on the monotonic clock
         self._since = float("inf")
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -147,7 +158,7 @@ class Heartbeat:
         self.last = begun
 
     async def _tell(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Beats, and learns what time it is."""
+        """Beats, and learns what time it is and what the others have counted."""
         in_flight, breakers = self._vitals()
         told = {
             "host": socket.gethostname(),
@@ -157,8 +168,9 @@ class Heartbeat:
         }
         asked = time.monotonic()
         answer = await connection.execute(BEAT, self._hand.parameters() | told)
-        [now] = await answer.fetchone() or [self.clock.now()]
+        now, others = await answer.fetchone() or (self.clock.now(), None)
         self.clock.learn(now, asked)
+        self.others = {provider: Verdicts(*counts) for provider, counts in (others or {}).items()}
 
     async def _drop(self) -> None:
         if self._connection is not None:

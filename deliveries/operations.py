@@ -1,4 +1,4 @@
-"""What operators do, once for every door (API, console, commands): resend, cancel, redrive, discard."""
+"""What operators do, once for every door (API, console, commands): to notifications, dead letters and dead tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deliveries.ledger import direct
 from deliveries.ledger.accepting import Accept
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
+from deliveries.ledger.judging import Believe, Forget
 from deliveries.ledger.redriving import Discard, Redrive
 from deliveries.ledger.resending import Resend
 from deliveries.models import DeadLetter
@@ -21,7 +22,7 @@ from deliveries.neighbours.profiles import in_force
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited
 
-DONE = frozenset({"resent", "cancelling", "redriven", "known", "discarded", "revoked"})
+DONE = frozenset({"resent", "cancelling", "redriven", "known", "discarded", "believed", "forgotten", "revoked"})
 
 SENTENCES = {
     "resent": "It is being sent again.",
@@ -38,6 +39,10 @@ SENTENCES = {
     "cut": "Only a part of its body was kept, so it cannot be read again. Have it published anew.",
     "not_open": "It is not open: it was redriven or discarded before, or it does not exist.",
     "discarded": "It is closed for good.",
+    "believed": "It counts as dead.",
+    "not_held": "It is not held: somebody has decided before, or it is not there any more.",
+    "forgotten": "It counts as living.",
+    "unknown_token": "It is not there any more.",
     "revoked": "Calls with it answer 401 from now on.",
     "not_valid": "It is not valid any more.",
 }
@@ -115,6 +120,19 @@ def discard(letter_ids: Sequence[int], who: Who) -> list[Outcome]:
         raise ValueError("A dead letter is discarded for a reason: say which.")
     codes = direct.write([Discard(id, who) for id in letter_ids])
     return [Outcome.of(id, code) for id, code in zip(letter_ids, codes, strict=True)]
+
+
+def believe(token_ids: Sequence[int], who: Who) -> list[Outcome]:
+    """Lets held tokens count as dead; one outcome for each, in order. Raises django.db.Error."""
+    tells = settings.PUSH.user_service_dead_token_path is not None
+    codes = direct.write([Believe(id, who, tells) for id in token_ids])
+    return [Outcome.of(id, code) for id, code in zip(token_ids, codes, strict=True)]
+
+
+def forget(token_ids: Sequence[int], who: Who) -> list[Outcome]:
+    """Lets dead tokens, held or not, count as living; one outcome for each, in order. Raises django.db.Error."""
+    codes = direct.write([Forget(id, who) for id in token_ids])
+    return [Outcome.of(id, code) for id, code in zip(token_ids, codes, strict=True)]
 
 
 def _one_for_each(targets: Sequence[Target], who: Who, force: bool) -> Iterator[Resend]:

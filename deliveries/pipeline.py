@@ -226,6 +226,7 @@ def _begun(claim: StartSends, started: Started) -> list[Delivery]:
         raise LostOwnership
     for delivery in claimed:
         delivery.begin(started.ids[delivery.send_token])
+        delivery.once_dead = delivery.send_token in started.once_dead
         if hold := started.holds.get(delivery.send_token):
             delivery.hold(hold.status, hold.code, hold.reason, hold.wait)
     return [delivery for delivery in claimed if delivery.status == Status.SENDING]

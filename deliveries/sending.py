@@ -10,46 +10,40 @@ from datetime import datetime
 
 from deliveries.brakes import Brakes
 from deliveries.endings import DRY_RUN
-from deliveries.ledger import Attempted, Landed, TokenDied
+from deliveries.ledger import Attempted, Landed
 from deliveries.ledger.change import Change
 from deliveries.models import Status
 from deliveries.retries import RetryPolicy
+from deliveries.token_fates import TokenFates
 from deliveries.wall_clock import Now
 from deliveries.work import Delivery, Work
 from providers.base import PushMessage, Target
-from providers.errors import Fate, ProviderError, UnknownOutcome
+from providers.errors import ProviderError, UnknownOutcome
 from providers.registry import Carriers
 
 logger = logging.getLogger(__name__)
 
-WOULD_BE_TAKEN = "FCM would take it; nothing was sent."
-
-#: Seconds for which a token is not tried again. A device that registers anew gets another token, as a rule.
-REMEMBERED: dict[Fate, float] = {"dead": 7 * 24 * 3600.0, "quarantined": 24 * 3600.0}
+WOULD_BE_TAKEN = "It was checked and would be taken; nothing was sent."
 
 
 class Sender:
-    """Sends each delivery through the provider that carries it; `alive` says whether this worker may still start sends.
-
-    `tells` says whether the user service is to be told of dead tokens.
-    """
+    """Sends each delivery through the provider that carries it; `alive` says whether this worker may start sends."""
 
     def __init__(
         self,
         carriers: Carriers,
         retries: RetryPolicy,
         brakes: Brakes,
+        fates: TokenFates,
         alive: Callable[[], bool],
         now: Now,
-        *,
-        tells: bool,
     ) -> None:
         self._carriers = carriers
         self._retries = retries
         self._brakes = brakes
+        self._fates = fates
         self._alive = alive
         self._now = now
-        self._tells = tells
 
     def provider_for(self, target: Target) -> str:
         """The name of the provider that carries pushes to such a target; "" where none does."""
@@ -61,11 +55,12 @@ class Sender:
         if not self._alive():  # others may take it over any moment: nothing was sent, so it is simply due again
             delivery.status, delivery.due_in = Status.PENDING, 0.0
             return [Landed(delivery.id, delivery.send_token, Status.PENDING, burnt=0, wait=0.0)]
-        started = time.monotonic()
+        began_at, started = self._now(), time.monotonic()
         try:
-            receipt = await self._carriers.send(_message(work, delivery, self._now()))
+            receipt = await self._carriers.send(_message(work, delivery, began_at))
         except ProviderError as error:
-            return self._failed(work, delivery, error, time.monotonic() - started)
+            failed = self._failed(work, delivery, error, time.monotonic() - started)
+            return [*failed, *self._consequences(work, delivery, error, began_at)]
         except Exception as bug:
             logger.exception("A send failed for a reason that we did not think of")
             unknown = UnknownOutcome("internal_error", f"An error of ours: {type(bug).__name__}. The log says more.")
@@ -73,7 +68,8 @@ class Sender:
         if work.request.dry_run:
             return [self._tried(delivery)]
         delivery.status = Status.SENT
-        return [Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)]
+        landed = Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)
+        return [landed, *self._fates.accepted(delivery, began_at)]
 
     def _tried(self, delivery: Delivery) -> Landed:
         """Its dry run went well. That is no send, and its receipt names nothing."""
@@ -121,31 +117,16 @@ class Sender:
             wait,
             seconds * 1000,
         )
-        return [landed, history, *self._consequences(work, delivery, error)]
+        return [landed, history]
 
-    def _consequences(self, work: Work, delivery: Delivery, error: ProviderError) -> Iterator[Change]:
+    def _consequences(
+        self, work: Work, delivery: Delivery, error: ProviderError, began_at: datetime
+    ) -> Iterator[Change]:
         """What the answer means for sends to come: the token is not tried again for a while, or a brake is on."""
         if error.fate != "kept":
-            yield self._died(work, delivery, error)
+            yield self._fates.died(work, delivery, error, began_at)
         if error.brakes is not None and error.retry_after is not None:
             yield self._brakes.on(delivery, error.brakes, error.code, error.advice, error.retry_after)
-
-    def _died(self, work: Work, delivery: Delivery, error: ProviderError) -> TokenDied:
-        assert delivery.id is not None
-        return TokenDied(
-            work.id,
-            delivery.id,
-            delivery.user_id,
-            delivery.device_token,
-            delivery.platform,
-            delivery.provider,
-            error.code,
-            error.fate,
-            REMEMBERED[error.fate],
-            work.request.correlation_id,
-            self._tells and error.fate == "dead",
-            self._now(),
-        )
 
     def _wait(self, work: Work, delivery: Delivery, error: ProviderError) -> float | None:
         """Seconds until it is sent again; None when it is not."""

@@ -36,6 +36,8 @@ class Delivery:
     error_message: str = ""
     send_token: int = 0
     brake_round: int | None = None  # the brake on whose ramp it has a place
+    registered_at: datetime | None = None  # when the device was, where the user service says
+    once_dead: bool = False  # its device was called dead before: whether it is, this send tells
     exhausted: bool = False  # its attempts are used up
     is_current: bool = True  # part of this attempt of the notification: an operator may have had others sent again
     sent_before: bool = False  # accepted before somebody had it sent again

@@ -44,6 +44,17 @@ class Environment(Webpush, Google, Neighbours, Foundation):
     retry_max_wait: float = setting(
         10.0, "Longest wait between attempts, seconds; at least `RETRY_MIN_WAIT`.", (0.01, 86400)
     )
+    dead_token_memory: int = setting(
+        604_800,
+        "Seconds for which a device token that a provider called dead is not tried again; 0 always tries.",
+        (0, 31_536_000),
+    )
+    dead_token_limit: float = setting(
+        0.5,
+        "When more than this share of the verdicts of ten minutes say dead, tokens are no longer believed to be dead, "
+        "and the user service is not told; 1 believes always.",
+        (0, 1),
+    )
     circuit_breaker_fail_max: int = setting(5, "Failures in a row that open a breaker.", (1, 10000))
     circuit_breaker_timeout: float = setting(60.0, "Seconds that an open breaker waits before it probes.", (0.1, 86400))
 

@@ -43,7 +43,7 @@ def dead_letter(body: bytes, **more) -> DeadLetter:
 
 
 def dead_token(token: str, **more) -> DeadToken:
-    fields = {"user_id": "u-1", "provider": "fcm", "error_code": "UNREGISTERED"}
+    fields = {"user_id": "u-1", "provider": "fcm", "error_code": "UNREGISTERED", "notification_id": "n-1"}
     hashed = hashlib.sha256(token.encode()).hexdigest()
     return DeadToken.objects.create(token_hash=hashed, device_token=token, **fields | more)
 

@@ -34,6 +34,7 @@ from deliveries.neighbours.upstreams import Refusal
 from deliveries.outcomes import TryAgain
 from deliveries.pipeline import Pipeline
 from deliveries.places import Places
+from deliveries.prune_guard import PruneGuard
 from deliveries.quarantine import Quarantine
 from deliveries.recipients import Recipients
 from deliveries.rendering import Renderer
@@ -41,6 +42,7 @@ from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
 from deliveries.starting import Starter
+from deliveries.token_fates import TokenFates
 from deliveries.work import Work
 from providers.base import PushMessage, SendReceipt, Target
 from providers.errors import DeadToken, Rejected, ServerTrouble, Throttled, UnknownOutcome
@@ -49,6 +51,7 @@ from tests.clocks import Clock
 from tests.ledger_watch import Watch
 
 LEASE = 60.0
+WEEK = 7 * 24 * 3600.0
 TABLES = (
     "notifications",
     "push_deliveries",
@@ -303,13 +306,12 @@ class ModelWorker:
         self.flights = Flights(self.places)
         now = world.clock.today
         retries = world.retries
+        fates = TokenFates(PruneGuard(self.writer, 1.0, dict), WEEK, tells=False)
         self.pipeline = Pipeline(
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]
             Renderer(_Users(world), SPEC),  # type: ignore[arg-type]
-            Sender(
-                Carriers([_Provider(self)]), retries, Brakes(hand.worker_id, 1e6), self.heart.alive, now, tells=False
-            ),
+            Sender(Carriers([_Provider(self)]), retries, Brakes(hand.worker_id, 1e6), fates, self.heart.alive, now),
             Reporter(_Gateway(self), PROFILE, retries.report, now),  # type: ignore[arg-type]
             retries,
             self.heart.alive,

@@ -238,6 +238,49 @@ def test_a_dead_token_says_whether_the_user_service_knows(admin_client, row, wor
     assert f"User service: {words} " in page
 
 
+def test_a_dead_token_says_what_it_is_for_how_long_and_whether_it_is_tried(admin_client):
+    now = timezone.now()
+    row = dead_token(TOKEN, fate="quarantined", remembered_until=now + timedelta(hours=5, minutes=1), held_at=now)
+    for shown in (page_of(admin_client, row), text(admin_client.get(listed(DeadToken)))):
+        assert "quarantined: another project's, perhaps" in shown
+        assert "in 5 h" in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "users"),
+    [
+        ("?memory=held", {"held"}),
+        ("?memory=remembered", {"remembered"}),
+        ("?memory=over", {"over", "never"}),
+        ("?fate__exact=quarantined", {"over"}),
+        ("?memory=nonsense", {"held", "remembered", "over", "never"}),
+    ],
+)
+def test_dead_tokens_are_filtered_by_whether_they_are_tried(admin_client, query, users):
+    soon, before = (timezone.now() + timedelta(hours=hours) for hours in (1, -1))
+    rows = {
+        "held": {"held_at": before, "remembered_until": soon},
+        "remembered": {"remembered_until": soon},
+        "over": {"remembered_until": before, "fate": "quarantined"},
+        "never": {},
+    }
+    for user, row in rows.items():
+        dead_token(user * 10, user_id=f"user-{user}", **row)
+    shown = set(re.findall(r"user-(\w+)", text(admin_client.get(listed(DeadToken, query)))))
+    assert shown == users
+
+
+@pytest.mark.parametrize("model", [DeadToken, Worker])
+@pytest.mark.parametrize(("ago", "stopped", "words"), [(0, True, 1), (0, False, 0), (3600, True, 0)])
+def test_while_a_living_worker_holds_dead_tokens_nobody_can_miss_it(admin_client, model, ago, stopped, words):
+    state = {"fcm": {"breaker": {"state": "closed"}, "verdicts": {"accepted": 188, "dead": 312, "stopped": stopped}}}
+    beat = timezone.now() - timedelta(seconds=ago)
+    Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state, heartbeat_at=beat)
+    html = admin_client.get(listed(model)).content.decode()
+    notice = r'<li class="error">Pruning has stopped: 312 of the last 500 verdicts of fcm say that the token is dead\.'
+    assert len(re.findall(notice, html)) == words
+
+
 def test_a_dead_token_is_found_by_its_fingerprint(admin_client):
     for token in (TOKEN, "another" * 20):
         dead_token(token, user_id=f"user-{token[:7]}")

@@ -1,6 +1,7 @@
 """What operators do in the console: asked once more, done once however often pressed, kept with who, when and why."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from urllib.parse import urlencode
 
@@ -14,9 +15,10 @@ from django.utils import timezone
 
 from deliveries import operations
 from deliveries.console.words import DONE, told
-from deliveries.models import AuditEntry, DeadLetter, Notification, PushAttempt, PushDelivery, Status
+from deliveries.masking import fingerprint
+from deliveries.models import AuditEntry, DeadLetter, DeadToken, Notification, PushAttempt, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
-from tests.console import TOKEN, dead_letter, delivery, form_of, listed, notification, opened, page_of, text
+from tests.console import TOKEN, dead_letter, dead_token, delivery, form_of, listed, notification, opened, page_of, text
 from tests.world import all_ended, check_invariants, eventually, message, query
 
 ADA = Who("user ada", "the template is mended")
@@ -26,6 +28,8 @@ PAGES = [
     (PushDelivery, "resend"),
     (DeadLetter, "redrive"),
     (DeadLetter, "discard"),
+    (DeadToken, "believe"),
+    (DeadToken, "forget"),
 ]
 
 pytestmark = pytest.mark.django_db
@@ -48,6 +52,8 @@ def one_of(model):
     """A row of the model that every operation of its table fits."""
     if model is DeadLetter:
         return dead_letter(b'{"user_id": "u-1", "title": "Hello", "notification_id": "n-1"}')
+    if model is DeadToken:
+        return dead_token(TOKEN, held_at=timezone.now())
     row = ended("n-1")
     return row if model is Notification else row.deliveries.get()
 
@@ -73,7 +79,7 @@ def confirm(client: Client, page, model, operation: str, **filled):
 def operator(*permissions: str) -> Client:
     """Somebody who may look, and what else is named."""
     user = User.objects.create_user("bob", is_staff=True)
-    looks = ["view_notification", "view_pushdelivery", "view_deadletter"]
+    looks = ["view_notification", "view_pushdelivery", "view_deadletter", "view_deadtoken"]
     user.user_permissions.set(Permission.objects.filter(codename__in=[*looks, *permissions]))
     client = Client()
     client.force_login(user)
@@ -135,6 +141,7 @@ def test_a_dead_letter_warns_of_its_notifications_unknown_outcome(admin_client):
 def test_a_page_that_asks_costs_the_same_for_few_and_many(admin_client, model, operation):
     for n in range(15):
         dead_letter(b"{}", notification_id=ended(f"n-{n}").pk)
+        dead_token(f"{TOKEN}{n}")
 
     def queries(count: int) -> int:
         with CaptureQueriesContext(connection) as seen:
@@ -183,6 +190,8 @@ def test_a_form_that_was_tampered_with_breaks_nothing(admin_client, chosen):
         (lambda: delivery(notification("n-1")), set()),
         (lambda: dead_letter(b"{}"), {"Redrive", "Discard"}),
         (lambda: dead_letter(b"{}", state=DeadLetter.State.DISCARDED), set()),
+        (lambda: dead_token(TOKEN, held_at=timezone.now()), {"Believe", "Forget"}),
+        (lambda: dead_token(TOKEN), {"Forget"}),
     ],
 )
 def test_a_page_has_the_buttons_that_fit(admin_client, row, buttons):
@@ -368,6 +377,30 @@ def test_discarding_needs_a_reason_that_is_kept(admin_client):
     assert "user admin discard the producer sent rubbish" in shown
 
 
+def test_a_held_token_that_is_believed_is_tried_no_more(admin_client):
+    row = dead_token(TOKEN, held_at=timezone.now(), remembered_until=timezone.now() + timedelta(days=1))
+    page = asked(admin_client, row, "believe")
+    assert f"#{fingerprint(TOKEN)} of u-1 held UNREGISTERED" in text(page)
+    shown = text(confirm(admin_client, page, DeadToken, "believe", reason="those phones were a test farm"))
+    assert "1 counted as dead from now on." in shown
+    assert "user admin believe those phones were a test farm" in shown, "it is the token's own page again"
+    assert "1 was not:" in text(confirm(admin_client, page, DeadToken, "believe"))
+
+
+def test_tokens_that_are_forgotten_are_gone_and_the_way_leads_back_to_the_list(admin_client):
+    rows = [dead_token(TOKEN, held_at=timezone.now()), dead_token("another" * 20, fate="quarantined")]
+    page = asked_from_list(admin_client, DeadToken, "forget", rows, "?fate__exact=dead")
+    answer = admin_client.post(address(DeadToken, "forget"), form_of(page) | {"reason": "the project was wrong"})
+    assert answer["Location"] == listed(DeadToken, "?fate__exact=dead")
+    assert not DeadToken.objects.exists()
+    assert "2 counted as living, and will be tried again." in text(admin_client.get(answer["Location"]))
+    audited = AuditEntry.objects.values_list("action", "subject", "detail__device")
+    assert set(audited) == {("forget", str(row.pk), fingerprint(row.device_token)) for row in rows}
+    one = dead_token(TOKEN)
+    page = confirm(admin_client, asked(admin_client, one, "forget"), DeadToken, "forget")
+    assert "No dead token: no provider has called a device gone." in text(page)
+
+
 def test_every_code_that_did_something_has_words():
     assert set(DONE) == operations.DONE
 
@@ -409,7 +442,7 @@ def test_the_log_is_searched_by_subject_and_by_who(admin_client, term):
         AuditEntry.objects.create(actor=actor, action="resend", subject=subject)
     shown = text(admin_client.get(listed(AuditEntry), {"q": term}))
     assert "user ada resend n 1 " in shown
-    assert "eve" not in shown
+    assert "user eve" not in shown
 
 
 def test_the_log_is_filtered_by_action(admin_client):

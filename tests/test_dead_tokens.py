@@ -1,28 +1,41 @@
-"""Dead tokens: written down, told to the user service once, and owed to it for as long as it does not answer."""
+"""Dead tokens: remembered and not tried, told to the user service once, and owed to it until it answers."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
 from pydantic import ValidationError
 
+from deliveries import operations
 from deliveries.dead_tokens import DeadTokenOffice
-from deliveries.ledger import TokenDied
+from deliveries.ledger import StartSends, TokenAlive, TokenDied, dead_tokens
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
+from deliveries.neighbours.devices import devices_in
 from deliveries.neighbours.upstreams import Refusal, Upstream
+from deliveries.operations import Target, Who
 from deliveries.outcomes import TryAgain
+from deliveries.prune_guard import PruneGuard
 from providers.breaker import Breaker
 from providers.http import HttpClient
 from pushproject.environment import Environment
+from sandbox.devices import token_for
 from tests.peer import peer
-from tests.test_ledger import a_worker
+from tests.test_ledger import a_worker, delivery
 from tests.world import all_ended, check_invariants, eventually, message, query
 
 CALL = "POST /api/v1/users/{user_id}/push-tokens/dead"
 TOKEN = "dead-registration-of-a-phone-that-is-no-more"
+DAY = 24 * 3600.0
+WEEK = 7 * DAY
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch) -> None:
+    """The user service is told without the pause in which the prune guard may object."""
+    monkeypatch.setattr(dead_tokens, "LEASES", 0.0)
 
 
 @pytest.fixture
@@ -38,13 +51,15 @@ def other():
 
 
 def died(delivery_id: int = 0, **changes) -> TokenDied:
-    usual = {"user_id": "ada", "device_token": TOKEN, "platform": "android", "report_owed": True}
+    usual = {"user_id": "ada", "device_token": TOKEN, "platform": "android", "report_owed": True, "held": False}
     return TokenDied(
         **{
             "notification_id": "n1",
             "delivery_id": delivery_id,
             "provider": "fcm",
             "error_code": "UNREGISTERED",
+            "fate": "dead",
+            "remembered_for": WEEK,
             "correlation_id": "c1",
             "died_at": datetime.now(UTC),
             **usual,
@@ -71,6 +86,58 @@ def due_again() -> None:
     query("UPDATE dead_tokens SET report_due_at = now()")
 
 
+def ended(id: str) -> bool:
+    return query("SELECT count(*) FROM notifications WHERE notification_id = %s AND reported_at IS NOT NULL", id) == [
+        (1,)
+    ]
+
+
+def the_attempts(id: str) -> list[tuple]:
+    return query("SELECT error_code FROM push_attempts WHERE notification_id = %s", id)
+
+
+def carried(running, sandbox, *documents: dict) -> int:
+    """Carries notifications to their ends; returns how many calls FCM got."""
+    before = calls(sandbox)
+    running.accept(*documents)
+    eventually(lambda: all(ended(document["notification_id"]) for document in documents), what="all reported")
+    return calls(sandbox) - before
+
+
+def calls(sandbox) -> int:
+    """How many messages FCM took or refused."""
+    book = sandbox.book(full=False)
+    return book["accepted_count"] + sum(book["refusals"].values())
+
+
+def called_dead(hands, user: str, **more) -> None:
+    """The token of a user's phone, which lives, was called dead by a send of before."""
+    hands.write(died(user_id=user, device_token=token_for(user), **more))
+
+
+def outcome(id: str) -> tuple:
+    [row] = query("SELECT status, error_code, error_message FROM notifications WHERE notification_id = %s", id)
+    return row
+
+
+def outcomes(id: str) -> dict[str, tuple]:
+    """Status, code and reason of each device, by platform."""
+    rows = query(
+        "SELECT platform, status, error_code, error_message FROM push_deliveries WHERE notification_id = %s", id
+    )
+    return {platform: tuple(rest) for platform, *rest in rows}
+
+
+def pass_time(seconds: float) -> None:
+    """The dead tokens become so much older."""
+    query(
+        "UPDATE dead_tokens SET died_at = died_at - make_interval(secs => %s),"
+        " remembered_until = remembered_until - make_interval(secs => %s)",
+        seconds,
+        seconds,
+    )
+
+
 # --- from end to end -----------------------------------------------------------------------------
 
 
@@ -93,6 +160,16 @@ def test_the_user_service_is_told_once(engine, sandbox, caplog):
     assert token not in caplog.text
 
 
+def test_a_token_died_when_its_send_began(engine, sandbox):
+    """Who registered it while the answer was on its way has registered it since."""
+    sandbox.control("fcm", "slow", latency_ms=500)
+    carried(engine(), sandbox, message("n1", "dead-1"))
+    [[took]] = query(
+        "SELECT extract(epoch FROM d.updated_at - t.died_at)::float8 FROM push_deliveries d, dead_tokens t"
+    )
+    assert took > 0.4
+
+
 def test_without_a_path_nobody_is_told(engine, sandbox):
     running = engine()
     running.accept(message("n1", "dead-1"))
@@ -103,8 +180,8 @@ def test_without_a_path_nobody_is_told(engine, sandbox):
 
 def test_a_token_that_may_live_is_not_written_down(engine, sandbox):
     running = engine(user_service_dead_token_path=CALL)
-    running.accept(message("n1", "mismatch-1"), message("n2", "ada"))
-    eventually(all_ended)
+    running.accept(message("n1", "apnsauth-1"), message("n2", "ada"))
+    eventually(lambda: ended("n2") and the_attempts("n1"))
     assert query("SELECT * FROM dead_tokens") == []
 
 
@@ -136,6 +213,170 @@ def test_a_user_who_is_gone_has_forgotten_the_token(engine, sandbox, one):
     eventually(lambda: the_row("reported_at")[0], what="that it counts as told")
     assert the_row("report_error", "report_due_at") == ("", None)
     assert told(sandbox) == []
+
+
+# --- what is remembered --------------------------------------------------------------------------
+
+
+def test_a_dead_token_is_not_tried_again_and_its_user_and_the_gateway_are_told_why(engine, sandbox):
+    running = engine()
+    assert carried(running, sandbox, message("n1", "dead-1")) == 1
+    assert carried(running, sandbox, message("n2", "dead-1")) == 0
+    [[died_at]] = query("SELECT died_at FROM dead_tokens")
+    why = f"Not tried: the provider said UNREGISTERED of this device on {died_at:%Y-%m-%d at %H:%M} UTC."
+    assert outcomes("n2") == {"": ("failed", "UNREGISTERED", why)}
+    reason = f"Every device of this user is remembered as dead, or as another project's, so nothing was sent. {why}"
+    assert outcome("n2") == ("failed", "UNREGISTERED", reason)
+    [report] = sandbox.reports()["n2"]
+    assert report["status"] == "failed" and "remembered as dead" in report["error"]
+    assert the_attempts("n2") == []
+    check_invariants(sandbox)
+
+
+def test_the_other_devices_of_the_user_get_theirs(engine, sandbox):
+    running = engine()
+    assert carried(running, sandbox, message("n1", "mixed-1")) == 3
+    assert carried(running, sandbox, message("n2", "mixed-1")) == 2
+    assert outcome("n2") == ("sent", "", "")
+    assert {platform: status for platform, (status, *_) in outcomes("n2").items()} == {
+        "android": "sent",
+        "ios": "failed",
+        "web": "sent",
+    }
+    assert outcomes("n2")["ios"][2].startswith("Not tried:")
+
+
+def test_a_reason_is_a_device_that_was_tried_where_there_is_one(engine, sandbox):
+    running = engine()
+    carried(running, sandbox, message("n1", "mixed-1"))
+    sandbox.control("fcm", "refuse400")
+    carried(running, sandbox, message("n2", "mixed-1"))
+    status, code, reason = outcome("n2")
+    assert (status, code) == ("failed", "INVALID_ARGUMENT")
+    assert "Not tried" not in reason
+
+
+def test_when_its_memory_is_over_a_token_is_tried_once_more_and_remembered_anew(engine, sandbox):
+    running = engine()
+    carried(running, sandbox, message("n1", "dead-1"))
+    pass_time(WEEK - 60)
+    assert carried(running, sandbox, message("n2", "dead-1")) == 0
+    pass_time(120)
+    assert carried(running, sandbox, message("n3", "dead-1")) == 1
+    assert carried(running, sandbox, message("n4", "dead-1")) == 0
+
+
+def test_a_quarantined_token_is_tried_again_after_a_day_and_nobody_is_told(engine, sandbox):
+    running = engine(user_service_dead_token_path=CALL)
+    carried(running, sandbox, message("n1", "mismatch-1"))
+    assert the_row("fate", "error_code", "report_due_at") == ("quarantined", "SENDER_ID_MISMATCH", None)
+    pass_time(DAY - 60)
+    assert carried(running, sandbox, message("n2", "mismatch-1")) == 0
+    assert "SENDER_ID_MISMATCH" in outcome("n2")[2]
+    pass_time(120)
+    assert carried(running, sandbox, message("n3", "mismatch-1")) == 1
+    assert told(sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("memory", "user", "seconds"),
+    [(3600, "dead-1", 3600), (3600, "mismatch-1", 3600), (30 * DAY, "dead-1", 30 * DAY), (30 * DAY, "mismatch-1", DAY)],
+)
+def test_how_long_is_a_setting(engine, sandbox, memory, user, seconds):
+    carried(engine(dead_token_memory=memory), sandbox, message("n1", user))
+    assert the_row("extract(epoch FROM remembered_until - died_at)::float8") == (seconds,)
+
+
+def test_a_service_without_memory_tries_always(engine, sandbox):
+    running = engine(dead_token_memory=0)
+    for id in ("n1", "n2"):
+        assert carried(running, sandbox, message(id, "dead-1")) == 1
+
+
+def test_a_token_that_gets_a_push_after_all_is_dead_no_longer_and_no_word_is_owed(engine, sandbox, one, monkeypatch):
+    monkeypatch.setattr(dead_tokens, "LEASES", 1000.0)
+    called_dead(one, "ada")
+    assert the_row("report_due_at") != (None,)
+    running = engine(user_service_dead_token_path=CALL)
+    pass_time(WEEK + 60)
+    assert carried(running, sandbox, message("n2", "ada")) == 1
+    assert query("SELECT * FROM dead_tokens") == []
+    assert told(sandbox) == []
+
+
+def test_a_resend_tries_a_dead_token_and_what_comes_of_it_counts(engine, sandbox, one):
+    called_dead(one, "ada")
+    running = engine()
+    assert carried(running, sandbox, message("n1", "ada")) == 0
+    assert operations.resend([Target("n1")], Who("user eve"))[0].done
+    eventually(lambda: outcome("n1") == ("sent", "", ""), what="sent after all")
+    assert carried(running, sandbox, message("n2", "ada")) == 1
+
+
+def test_a_send_that_began_before_the_token_died_does_not_call_it_back_to_life(one):
+    one.write(died())
+    [died_at] = the_row("died_at")
+    one.write(TokenAlive(TOKEN, died_at - timedelta(seconds=1)))
+    assert the_row("device_token") == (TOKEN,)
+    one.write(TokenAlive(TOKEN, died_at + timedelta(seconds=1)), TokenAlive(TOKEN, died_at))
+    assert query("SELECT * FROM dead_tokens") == []
+
+
+def start(hands, id: str, **more):
+    """Claims a send to the token; returns what the ledger says of it."""
+    hands.accept(id)
+    device = delivery(id, TOKEN)
+    device.registered_at = more.get("registered_at")
+    [started] = hands.write(StartSends(id, 1, [device]))
+    return bool(started.holds), bool(started.once_dead)
+
+
+def test_only_sends_to_devices_with_a_past_are_marked(one):
+    assert start(one, "n1") == (False, False)
+    one.write(died(remembered_for=0))
+    assert start(one, "n2") == (False, True)
+    one.write(died())
+    assert start(one, "n3") == (True, True)
+    one.write(died(held=True))
+    assert start(one, "n4") == (False, True)
+
+
+@pytest.mark.parametrize(("later", "tried"), [(1, True), (-1, False)])
+def test_a_token_that_was_registered_after_it_died_is_tried(one, later, tried):
+    change = died()
+    one.write(change)
+    held, _ = start(one, "n1", registered_at=change.died_at + timedelta(seconds=later))
+    assert held is not tried
+
+
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [
+        ({"registered_at": "2026-11-23T02:00:00Z"}, datetime(2026, 11, 23, 2, tzinfo=UTC)),
+        ({"registeredAt": "2026-11-23T04:00:00+02:00"}, datetime(2026, 11, 23, 2, tzinfo=UTC)),
+        ({"token_updated_at": "2026-11-23 02:00"}, datetime(2026, 11, 23, 2, tzinfo=UTC)),
+        ({"registered_at": None, "tokenUpdatedAt": "2026-11-23T02:00:00"}, datetime(2026, 11, 23, 2, tzinfo=UTC)),
+        ({"registered_at": "yesterday"}, None),
+        ({"registered_at": 1763863200}, None),
+        ({}, None),
+    ],
+)
+def test_a_device_says_when_it_was_registered(said, at):
+    [device] = devices_in([{"token": "t", **said}])
+    assert device.registered_at == at
+
+
+def test_a_user_who_registers_the_same_token_anew_is_reached(engine, sandbox, one, monkeypatch):
+    """A Firebase installation keeps its id, dead or alive."""
+    called_dead(one, "ada")
+    running = engine()
+
+    async def devices_of(_):
+        return devices_in([{"token": token_for("ada"), "registered_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}])
+
+    monkeypatch.setattr(running.engine._assembly.pipeline._recipients, "devices_of", devices_of)
+    assert carried(running, sandbox, message("n1", "ada")) == 1
+    assert query("SELECT * FROM dead_tokens") == []
 
 
 # --- what is owed --------------------------------------------------------------------------------
@@ -211,6 +452,13 @@ def test_one_that_the_user_service_gives_out_again_and_that_dies_again_is_a_new_
     assert (again["notification_id"], again["report_attempts"]) == ("n2", 0)
 
 
+def test_the_user_service_is_told_only_when_every_worker_may_have_objected(one, monkeypatch):
+    monkeypatch.setattr(dead_tokens, "LEASES", 2.0)
+    one.write(died())
+    [wait] = the_row("extract(epoch FROM report_due_at - now())::float8")
+    assert 110 < wait <= 120, "two leases of 60 s"
+
+
 def test_setting_the_path_later_makes_the_next_death_a_debt(one):
     one.write(died(report_owed=False))
     assert owed(one) == []
@@ -243,7 +491,7 @@ def tell(answer, call=CALL, **changes):
             upstream = Upstream("user_service", neighbour.url, http, Breaker("user_service", 5, 60))
             raised = None
             try:
-                await DeadTokenOffice(None, upstream, call, None)._tell(row)
+                await DeadTokenOffice(None, upstream, call, None, PruneGuard(None, 1.0, dict))._tell(row)
             except (Refusal, TryAgain) as error:
                 raised = error
             await http.close()

@@ -152,7 +152,7 @@ BY_HAND: list[tuple[dict[str, Any], messaging.Message]] = [
      written(android={"collapse_key": "a b"}, on_android={"tag": "t"}, apns={"apns-collapse-id": "a b"},
              web={"Topic": TOPIC_OF_A_B}, web_tag="t")),
     ({"analytics_label": "spring~1"}, written(fcm_options=messaging.FCMOptions(analytics_label="spring~1"))),
-    ({"target": "fid", "device_token": "dFid"}, written(fid="dFid")),
+    ({"target": "fid", "device_token": "ok-fid"}, written(fid="ok-fid")),
     ({"target": "topic", "device_token": "news"}, written(topic="/topics/news")),
     ({"data_only": True}, for_the_app()),
     ({"data_only": True, "high_priority": True, "image": IMAGE, "badge": 1, "sound": "s", "channel_id": "c",

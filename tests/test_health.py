@@ -14,12 +14,14 @@ import pika
 import psycopg
 import pytest
 from django.db import connection
+from django.utils import timezone
 from pika.exceptions import AMQPError
 
 from deliveries import health
 from deliveries.broker import EmbeddedBroker, PushBroker, Topology
 from deliveries.broker.inspection import asked, look_at
 from deliveries.ledger.asking import ask
+from tests.console import dead_token
 from tests.outages import broker_instead, database_away, unreachable_rabbitmq, way_to
 from tests.world import eventually, message, query
 
@@ -115,8 +117,30 @@ def test_all_is_well(client, consumed):
         },
         "oldest_due_seconds": 0.0,
         "dead_letters": {"open": 0},
+        "dead_tokens": {"held": 0, "pruning": "on"},
         "reports": {"refused_last_day": 0},
     }
+
+
+@pytest.mark.parametrize(
+    ("ago", "stopped", "pruning", "status"),
+    [(0, True, "stopped", "degraded"), (3600, True, "on", "ok"), (0, False, "on", "ok")],
+)
+def test_while_pruning_has_stopped_it_is_degraded(client, consumed, ago, stopped, pruning, status):
+    work(fcm="closed")
+    work(ago=ago)
+    told = {"fcm": {"breaker": {"state": "closed"}, "verdicts": {"accepted": 1, "dead": 99, "stopped": stopped}}}
+    query("UPDATE workers SET breakers = %s WHERE breakers = '{}'", json.dumps(told))
+    answer = client.get(HEALTH).json()
+    assert (answer["dead_tokens"], answer["status"]) == ({"held": 0, "pruning": pruning}, status)
+
+
+def test_held_tokens_are_counted_and_do_not_make_it_degraded(client, consumed):
+    work(fcm="closed")
+    dead_token("t1", held_at=timezone.now())
+    dead_token("t2")
+    answer = client.get(HEALTH).json()
+    assert (answer["dead_tokens"], answer["status"]) == ({"held": 1, "pruning": "on"}, "ok")
 
 
 def test_what_the_gateway_refused_to_hear_is_counted_for_a_day(client, engine, sandbox):
@@ -128,7 +152,7 @@ def test_what_the_gateway_refused_to_hear_is_counted_for_a_day(client, engine, s
 
 
 def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, django_assert_num_queries):
-    """Counted, for no clock can be trusted on a busy machine: one connection each, five questions and four."""
+    """Counted, for no clock can be trusted on a busy machine: one connection each, six questions and four."""
     work(fcm="closed")
     counted: Counter[str] = Counter()
 
@@ -152,7 +176,7 @@ def test_it_is_quick_because_it_asks_little(client, consumed, monkeypatch, djang
         assert client.get(HEALTH).json()["status"] == "ok"
     assert counted == {
         "AsyncConnection.connect": 1,
-        "AsyncConnection.execute": 1 + 5,  # the first sets how long the others may take
+        "AsyncConnection.execute": 1 + 6,  # the first sets how long the others may take
         "BlockingConnection.__init__": 1,
         "BlockingConnection.channel": 4,
     }

@@ -33,6 +33,29 @@ def counts(document: dict) -> tuple[int, ...]:
     return tuple(document[name] for name in ("notifications", "deliveries", "attempts", "dead_letters"))
 
 
+def dead_token(name: str, **more) -> None:
+    """One that died long ago and is over and done with, but for what is said otherwise."""
+    columns = {
+        "token_hash": name,
+        "device_token": name,
+        "user_id": "u",
+        "provider": "fcm",
+        "error_code": "UNREGISTERED",
+        "notification_id": "x",
+        "correlation_id": "x",
+        "died_at": datetime.now(UTC) - LONG_AGO,
+        **more,
+    }
+    query(
+        f"INSERT INTO dead_tokens ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})",
+        *columns.values(),
+    )
+
+
+def audit(ago: timedelta) -> None:
+    query("INSERT INTO audit_log (at, actor, action, subject) VALUES (now() - %s, 'user a', 'resend', 'x')", ago)
+
+
 def left() -> set[str]:
     return {id for [id] in query("SELECT notification_id FROM notifications")}
 
@@ -100,14 +123,26 @@ def test_closed_dead_letters_of_that_age_go_but_never_before_their_exhausted_not
     assert {id for [id] in query("SELECT id FROM dead_letters")} == kept | {owed}
 
 
-def test_the_audit_log_and_dead_tokens_stay():
-    query("INSERT INTO audit_log (at, actor, action, subject) VALUES (now() - interval '1 y', 'user a', 'resend', 'x')")
-    query(
-        "INSERT INTO dead_tokens (token_hash, device_token, user_id, provider, error_code, notification_id,"
-        " correlation_id, died_at) VALUES ('h', 't', 'u', 'fcm', 'UNREGISTERED', 'x', 'x', now() - interval '1 y')"
-    )
-    prune()
-    assert query("SELECT count(*) FROM audit_log") == query("SELECT count(*) FROM dead_tokens") == [(1,)]
+def test_dead_tokens_go_that_are_neither_remembered_nor_held_nor_owed():
+    now = datetime.now(UTC)
+    dead_token("never-remembered")
+    dead_token("over", remembered_until=now - timedelta(minutes=1), reported_at=now)
+    dead_token("young", died_at=now - timedelta(days=1))
+    dead_token("remembered", remembered_until=now + timedelta(days=300))
+    dead_token("held", held_at=now - LONG_AGO)
+    dead_token("owed", report_due_at=now)
+    assert prune("--dry-run")["dead_tokens"] == prune("--batch", "1")["dead_tokens"] == 2
+    assert {name for [name] in query("SELECT device_token FROM dead_tokens")} == {"young", "remembered", "held", "owed"}
+
+
+def test_the_audit_log_stays_unless_it_is_asked_for():
+    for ago in (LONG_AGO, LONG_AGO * 2, timedelta(days=1)):
+        audit(ago)
+    assert prune("--dry-run")["audit_entries"] == prune()["audit_entries"] == 0
+    assert query("SELECT count(*) FROM audit_log") == [(3,)]
+    arguments = ("--audit-log", "--batch", "1")
+    assert prune(*arguments, "--dry-run")["audit_entries"] == prune(*arguments)["audit_entries"] == 2
+    assert query("SELECT count(*) FROM audit_log") == [(1,)]
 
 
 def test_all_batches_are_taken_and_what_must_stay_between_them_is_passed_over():
@@ -174,7 +209,9 @@ def test_on_a_terminal_it_tells_how_far_it_is():
     terminal, out = Terminal(), io.StringIO()
     call_command("prune", "--batch", "10", "--pause", "0", stdout=out, stderr=terminal)
     assert re.findall(r"(\d+) notifications pruned, [\d,]+/s", terminal.getvalue()) == ["10", "20", "25"]
-    assert "25 notifications, 25 deliveries, 0 attempts, 0 dead letters." in out.getvalue()
+    assert (
+        "25 notifications, 25 deliveries, 0 attempts, 0 dead letters, 0 dead tokens, 0 audit entries." in out.getvalue()
+    )
 
 
 def test_where_nobody_watches_nothing_is_told_meanwhile():

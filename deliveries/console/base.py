@@ -86,14 +86,25 @@ class LedgerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         paginator.number = int(page) if page.isdecimal() and len(page) < 7 and int(page) else 1
         return paginator
 
+    def notices(self) -> list[str]:
+        """What nobody who looks at the list must miss."""
+        return []
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {"empty_state": self.empty_state, **(extra_context or {})}
+        context = {"empty_state": self.empty_state, "notices": self.notices(), **(extra_context or {})}
         return super().changelist_view(request, context)
 
     def lookup_allowed(self, lookup: str, value: object, request: object = None) -> bool:  # noqa: ARG002
         """Only the filters that are shown: others would let a device token be guessed bit by bit."""
-        shown = {name if isinstance(name, str) else name[0] for name in self.list_filter}
+        shown = {_lookup(shown) for shown in self.list_filter}
         return lookup.removesuffix("__exact") in shown
+
+
+def _lookup(shown: Any) -> str:
+    """By what the address of a list names one of its filters."""
+    if isinstance(shown, str):
+        return shown
+    return str(shown[0] if isinstance(shown, tuple) else shown.parameter_name)
 
 
 class StatusFilter(admin.ChoicesFieldListFilter):

@@ -64,6 +64,7 @@ class Operation:
     sends: bool = False
     can_be_forced: bool = False
     needs_reason: bool = False
+    removes: bool = False  # the rows are not there afterwards
     #: What it is called, where that is another word than the audit log's.
     verb: str = ""
 
@@ -169,7 +170,8 @@ class OperableAdmin(LedgerAdmin):
         outcomes = operation.act(chosen, who, form.cleaned_data.get("force", False))
         for level, message in told(outcomes):
             messages.add_message(request, level, message)
-        return HttpResponseRedirect(self._back(request.POST.get("filters"), chosen))
+        filters = request.POST.get("filters", "" if operation.removes else None)
+        return HttpResponseRedirect(self._back(filters, chosen))
 
     def ask(
         self,

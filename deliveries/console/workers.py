@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from deliveries.console.base import LedgerAdmin
 from deliveries.console.columns import NOTHING, when, when_short
-from deliveries.console.words import worker_command
+from deliveries.console.words import pruning_notices, worker_command
 from deliveries.health import upstream_state
 from deliveries.models import Worker
 
@@ -43,6 +43,9 @@ class WorkerAdmin(LedgerAdmin):
 
     def matching(self, term: str) -> Q:
         return Q(host=term)
+
+    def notices(self) -> list[str]:
+        return pruning_notices()
 
     def get_queryset(self, _request: HttpRequest) -> QuerySet[Worker]:
         """With how long each has been silent, by the database's clock, as the leases are."""

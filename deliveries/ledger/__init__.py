@@ -8,7 +8,7 @@ answer can be lost with the connection; only the count of a dead letter may then
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
 from deliveries.ledger.braking import Braked
 from deliveries.ledger.claiming import Claim, ClaimSuspects
-from deliveries.ledger.dead_tokens import TokenDied
+from deliveries.ledger.dead_tokens import TokenAlive, TokenDied
 from deliveries.ledger.releasing import Forgotten, ReleaseOrphans, ReleaseWorker
 from deliveries.ledger.sending import Abandon, Landed, Started, StartSends
 from deliveries.ledger.settling import Attempted, Reported, Settle
@@ -31,6 +31,7 @@ __all__ = [
     "Settle",
     "StartSends",
     "Started",
+    "TokenAlive",
     "TokenDied",
     "Writer",
 ]

@@ -20,20 +20,28 @@ from deliveries.work import Delivery
 #: Seconds before its place at which a send may begin: less than anybody's clock or the way to FCM is exact.
 EARLY = 0.02
 
+#: How the reason begins of a delivery that nobody has tried.
+NOT_TRIED = "Not tried:"
+
+#: True of a brake `b` until its ramp is climbed and nobody has a place on it any more.
+IS_ON = f"b.until + make_interval(secs => greatest(b.taken, {RAMP})) > now()"
+
+# One lock for all brakes, until the transaction ends: there are hardly ever any, and of two workers that put some on
+# and ask for others each would else wait for the other, in whatever order they are locked one by one.
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('brakes'))"
+
 # Both at once, as hardly ever there is either. Arrays, which are looked up in the index whatever the tables' sizes were
 # when the plan was made: from a set of rows PostgreSQL may well go the other way round, through all dead tokens.
 LOOK = f"""
-SELECT token_hash, error_code, died_at FROM dead_tokens
-WHERE token_hash = ANY(string_to_array(%(hashes)s, ',')) AND remembered_until > now() AND held_at IS NULL
+SELECT token_hash, error_code, died_at, coalesce(remembered_until > now(), false) AND held_at IS NULL
+FROM dead_tokens WHERE token_hash = ANY(string_to_array(%(hashes)s, ','))
 UNION ALL
-SELECT '', key, NULL FROM brakes
-WHERE key = ANY(string_to_array(%(keys)s, ',')) AND until + make_interval(secs => greatest(taken, {RAMP})) > now()
+SELECT '', key, NULL, NULL FROM brakes b WHERE key = ANY(string_to_array(%(keys)s, ',')) AND {IS_ON}
 """
 
-# In the order of their keys, so that two workers never deadlock; a brake is locked while its places are given away.
 BRAKES = """
 SELECT key, round, code, advice, pace, taken, extract(epoch FROM now() - until)::float8 AS since
-FROM brakes WHERE key = ANY(string_to_array(%(keys)s, ',')) ORDER BY key FOR UPDATE
+FROM brakes WHERE key = ANY(string_to_array(%(keys)s, ','))
 """
 
 TAKE_PLACES = """
@@ -50,6 +58,14 @@ FROM json_to_recordset(%(rows)s::json) AS i(
 WHERE d.notification_id = i.notification_id AND d.send_token = i.send_token AND d.status = 'sending'
 """
 
+HELD_BEFORE = """
+SELECT d.id, d.send_token, d.notification_id, d.status, d.error_code AS code, d.error_message AS reason,
+       d.brake_round AS round, extract(epoch FROM d.next_attempt_at - now())::float8 AS wait
+FROM json_to_recordset(%(rows)s::json) AS i(notification_id text, send_token bigint)
+JOIN push_deliveries d ON d.notification_id = i.notification_id AND d.send_token = i.send_token
+WHERE d.status <> 'sending'
+"""
+
 
 @dataclass(slots=True)
 class Hold:
@@ -64,21 +80,44 @@ class Hold:
     wait: float | None = None
 
 
-def hold_back(cursor: Cursor[Any], deliveries: Sequence[Delivery], hand: Hand) -> dict[int, Hold]:
-    """Puts down those of the claimed sends that must not begin now. Returns their holds by send token."""
+@dataclass(frozen=True, slots=True)
+class Death:
+    """What is known of a device: once, a provider called it dead. `in_force`: that is remembered, and believed."""
+
+    code: str
+    died_at: datetime
+    in_force: bool
+
+
+def hold_back(
+    cursor: Cursor[Any], deliveries: Sequence[Delivery], hand: Hand
+) -> tuple[dict[int, Hold], frozenset[int]]:
+    """Puts down those of the claimed sends that must not begin now.
+
+    Returns their holds by send token, and the tokens of all sends to devices that were called dead before.
+    """
     if not deliveries:
-        return {}
+        return {}, frozenset()
     hashes = {delivery.send_token: token_hash(delivery.device_token) for delivery in deliveries}
-    keys = {key for d in deliveries for key in brake_keys(d, hashes[d.send_token], hand.worker_id).values()}
-    cursor.execute(LOOK, {"hashes": ",".join(hashes.values()), "keys": ",".join(keys)})
-    found = cursor.fetchall()
-    held = _dead(deliveries, hashes, {token: (code, died_at) for token, code, died_at in found if token})
-    if brakes := [key for token, key, _ in found if not token]:
-        free = [delivery for delivery in deliveries if delivery.send_token not in held]
-        held |= _braked(cursor, free, hashes, brakes, hand)
+    deaths, brakes = _looked_up(cursor, deliveries, hashes, hand)
+    held = {
+        delivery.send_token: _not_tried(delivery, death)
+        for delivery in deliveries
+        if (death := deaths.get(delivery.send_token)) and _is_remembered(delivery, death)
+    }
+    if brakes:
+        held |= _braked(cursor, [d for d in deliveries if d.send_token not in held], hashes, brakes, hand)
     if held:
         cursor.execute(HOLD, rows(list(held.values())))
-    return held
+    return held, frozenset(deaths)
+
+
+def held_before(cursor: Cursor[Any], deliveries: Sequence[Delivery]) -> tuple[dict[int, int], dict[int, Hold]]:
+    """Of sends that this very claim has held back already, before its answer was lost: ids and holds by send token."""
+    with cursor.connection.cursor(row_factory=dict_row) as reading:
+        found = {row["send_token"]: row for row in reading.execute(HELD_BEFORE, rows(deliveries)).fetchall()}
+    ids = {token: row.pop("id") for token, row in found.items()}
+    return ids, {token: Hold(**row | {"status": Status(row["status"])}) for token, row in found.items()}
 
 
 def token_hash(device_token: str) -> str:
@@ -90,22 +129,37 @@ def brake_keys(delivery: Delivery, token_hash: str, worker_id: UUID | None) -> d
     """The keys of the brakes that hold for a delivery, by scope."""
     return {
         "project": delivery.provider,
-        "process": f"{worker_id}/{delivery.provider}",
+        "process": process_key(worker_id, delivery.provider),
         "topic" if delivery.target == "topic" else "device": token_hash,
     }
 
 
-def _dead(
-    deliveries: Sequence[Delivery], hashes: dict[int, str], dead: dict[str, tuple[str, datetime]]
-) -> dict[int, Hold]:
-    """Holds of those whose token is remembered as dead: of new ones only, as a resend is a person's wish to try."""
-    held = {}
-    for delivery in deliveries:
-        if delivery.id is None and (found := dead.get(hashes[delivery.send_token])):
-            reason = f"Not tried: the provider said {found[0]} of this device on {found[1]:%Y-%m-%d at %H:%M} UTC."
-            hold = Hold(delivery.send_token, delivery.notification_id, Status.FAILED, found[0], reason)
-            held[delivery.send_token] = hold
-    return held
+def process_key(worker_id: UUID | None, provider: str) -> str:
+    """The key of the brake for all that one process sends through one provider."""
+    return f"{worker_id}/{provider}"
+
+
+def _looked_up(
+    cursor: Cursor[Any], deliveries: Sequence[Delivery], hashes: dict[int, str], hand: Hand
+) -> tuple[dict[int, Death], list[str]]:
+    """What is known of the devices of these sends, by send token, and the keys of the brakes that are on for any."""
+    keys = {key for d in deliveries for key in brake_keys(d, hashes[d.send_token], hand.worker_id).values()}
+    cursor.execute(LOOK, {"hashes": ",".join(hashes.values()), "keys": ",".join(keys)})
+    found = cursor.fetchall()
+    known = {digits: Death(*death) for digits, *death in found if digits}
+    deaths = {send_token: known[digits] for send_token, digits in hashes.items() if digits in known} if known else {}
+    return deaths, [key for digits, key, *_ in found if not digits]
+
+
+def _is_remembered(delivery: Delivery, death: Death) -> bool:
+    """Whether it is not tried. A row that was there before is: a resend is a person's wish to try."""
+    is_newer = delivery.registered_at is not None and delivery.registered_at > death.died_at
+    return death.in_force and delivery.id is None and not is_newer
+
+
+def _not_tried(delivery: Delivery, death: Death) -> Hold:
+    reason = f"{NOT_TRIED} the provider said {death.code} of this device on {death.died_at:%Y-%m-%d at %H:%M} UTC."
+    return Hold(delivery.send_token, delivery.notification_id, Status.FAILED, death.code, reason)
 
 
 def _braked(
@@ -130,6 +184,7 @@ def _braked(
 
 
 def _locked(cursor: Cursor[Any], keys: list[str]) -> list[dict[str, Any]]:
+    cursor.execute(LOCK)
     with cursor.connection.cursor(row_factory=dict_row) as reading:
         return reading.execute(BRAKES, {"keys": ",".join(keys)}).fetchall()
 

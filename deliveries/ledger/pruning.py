@@ -52,6 +52,21 @@ WITH old AS (
 DELETE FROM dead_letters l USING old WHERE l.id = old.id
 """
 
+#: Its memory is over, nobody is owed word of it, and it waits for nobody's decision.
+_OVER = """
+t.died_at < %(before)s AND coalesce(t.remembered_until < now(), true) AND t.report_due_at IS NULL AND t.held_at IS NULL
+"""
+
+PRUNE_DEAD_TOKENS = f"""
+DELETE FROM dead_tokens WHERE id IN (
+    SELECT t.id FROM dead_tokens t WHERE {_OVER} ORDER BY t.token_hash LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+"""
+
+PRUNE_AUDIT_LOG = """
+DELETE FROM audit_log WHERE id IN (
+    SELECT id FROM audit_log WHERE at < %(before)s ORDER BY at LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+"""
+
 COUNT_NOTIFICATIONS = f"""
 WITH old AS MATERIALIZED (SELECT n.notification_id FROM notifications n WHERE {_DONE})
 SELECT (SELECT count(*) FROM old),
@@ -60,6 +75,10 @@ SELECT (SELECT count(*) FROM old),
 """
 
 COUNT_DEAD_LETTERS = f"SELECT count(*) FROM dead_letters l WHERE {_CLOSED}"
+
+COUNT_DEAD_TOKENS = f"SELECT count(*) FROM dead_tokens t WHERE {_OVER}"
+
+COUNT_AUDIT_LOG = "SELECT count(*) FROM audit_log WHERE at < %(before)s"
 
 
 @dataclass(slots=True)
@@ -70,10 +89,12 @@ class Pruned:
     deliveries: int = 0
     attempts: int = 0
     dead_letters: int = 0
+    dead_tokens: int = 0
+    audit_entries: int = 0
 
 
 class Pruning:
-    """What ended before a time, `batch` notifications or dead letters at a time; `pruned` counts what went.
+    """What ended before a time, `batch` rows of a kind at a time; `pruned` counts what went.
 
     Every method raises django.db.OperationalError or InterfaceError; what is counted by then has gone.
     """
@@ -98,16 +119,33 @@ class Pruning:
 
     def prune_dead_letters(self) -> int:
         """One batch of closed dead letters; returns how many, 0 at the end."""
+        pruned = self._prune(PRUNE_DEAD_LETTERS)
+        self.pruned.dead_letters += pruned
+        return pruned
+
+    def prune_dead_tokens(self) -> int:
+        """One batch of dead tokens that nobody needs any more; returns how many, 0 at the end."""
+        pruned = self._prune(PRUNE_DEAD_TOKENS)
+        self.pruned.dead_tokens += pruned
+        return pruned
+
+    def prune_audit_log(self) -> int:
+        """One batch of entries; returns how many, 0 at the end."""
+        pruned = self._prune(PRUNE_AUDIT_LOG)
+        self.pruned.audit_entries += pruned
+        return pruned
+
+    def forecast(self, *, audit_log: bool = False) -> Pruned:
+        """What would go now."""
+        kinds = [COUNT_NOTIFICATIONS, COUNT_DEAD_LETTERS, COUNT_DEAD_TOKENS, *[COUNT_AUDIT_LOG] * audit_log]
+        return Pruned(*(count for kind in kinds for count in self._count(kind)))
+
+    def _prune(self, statement: str) -> int:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
-            cursor.execute(PRUNE_DEAD_LETTERS, self._parameters)
-            self.pruned.dead_letters += cursor.rowcount
+            cursor.execute(statement, self._parameters)
             return int(cursor.rowcount)
 
-    def forecast(self) -> Pruned:
-        """What would go now."""
+    def _count(self, statement: str) -> tuple[int, ...]:
         with connection.cursor() as cursor:
-            cursor.execute(COUNT_NOTIFICATIONS, self._parameters)
-            counts: Any = cursor.fetchone()
-            cursor.execute(COUNT_DEAD_LETTERS, self._parameters)
-            letters: Any = cursor.fetchone()
-        return Pruned(*counts, *letters)
+            cursor.execute(statement, self._parameters)
+            return cursor.fetchone() or ()

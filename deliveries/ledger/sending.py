@@ -66,12 +66,13 @@ class Started:
     """The row ids of the sends that were claimed, by send token; or why somebody cancelled the notification.
 
     Neither where it is no longer this worker's, or where the worker's heartbeat is too old. Those with a hold must not
-    begin now.
+    begin now; of those in `once_dead` the device was called dead before.
     """
 
     ids: dict[int, int]
     cancel_reason: str = ""
     holds: dict[int, Hold] = field(default_factory=dict)
+    once_dead: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -102,8 +103,8 @@ class StartSends:
         ids |= _start(cursor, CLAIM_DELIVERIES, [d for d in claimed if d.id is not None])
         if cancelled := [d for change in changes if ours.get(change.notification_id) for d in change.deliveries]:
             cursor.execute(TAKE_BACK, rows(cancelled))
-        holds = hold_back(cursor, [d for d in claimed if d.send_token in ids], hand)
-        return [Started(ids, ours.get(change.notification_id, ""), holds) for change in changes]
+        holds, once_dead = hold_back(cursor, [d for d in claimed if d.send_token in ids], hand)
+        return [Started(ids, ours.get(change.notification_id, ""), holds, once_dead) for change in changes]
 
     def _row(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -23,15 +24,18 @@ USUAL_PLATFORM = {"subscription": "web"}
 ACTIVE = ("is_active", "isActive", "active")
 #: A Firebase installation id. Others use the word for ids of their own.
 FID = re.compile(r"[cdef][\w-]{21}", re.ASCII)
+#: When the app registered its token last.
+REGISTERED = ("registered_at", "registeredAt", "token_updated_at", "tokenUpdatedAt")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One of the user's devices; `token` is what `target` says."""
+    """One of the user's devices; `token` is what `target` says. `registered_at`: when, where that is known."""
 
     token: str = field(repr=False)
     platform: str = ""
     target: Target = "token"
+    registered_at: datetime | None = None
 
 
 def devices_in(value: Any) -> list[Device]:
@@ -50,7 +54,7 @@ def devices_in(value: Any) -> list[Device]:
             continue
         if _is_token(token):
             platform = fields.get("platform") or fields.get("device_type") or USUAL_PLATFORM.get(target)
-            devices.setdefault(token, Device(token, _platform(platform), target))
+            devices.setdefault(token, Device(token, _platform(platform), target, _registered_at(fields)))
         else:
             unusable = True
     if unusable and not devices:
@@ -104,6 +108,16 @@ def _subscription(value: Any) -> str:
 
 def _is_token(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value and len(value.encode()) <= MAX_TOKEN_BYTES
+
+
+def _registered_at(fields: dict[str, Any]) -> datetime | None:
+    """ISO 8601, in UTC where it names no time zone. What is no time says nothing."""
+    said = next((fields[name] for name in REGISTERED if isinstance(fields.get(name), str)), "")
+    try:
+        time = datetime.fromisoformat(said)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _platform(value: Any) -> str:

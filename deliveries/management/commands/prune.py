@@ -19,11 +19,12 @@ class Command(OperatorCommand):
 
     help = (
         "Delete notifications that ended and were reported long ago, with their deliveries and attempts, "
-        "and dead letters that were closed long ago."
+        "dead letters that were closed long ago, and dead tokens whose memory is over."
     )
     epilog = """\
-Stays: notifications with an open dead letter, dead tokens and the audit log. A message with
-the id of a notification that was pruned is a new one.
+Stays: notifications with an open dead letter, dead tokens that are held or of which the user
+service is owed word, and, without --audit-log, the audit log. A message with the id of a
+notification that was pruned is a new one.
 
 exit codes:
   0    done
@@ -36,6 +37,7 @@ exit codes:
         parser.add_argument(
             "--older-than", type=past, default="30d", metavar="AGE", help="30d (default), 12w, or a date"
         )
+        parser.add_argument("--audit-log", action="store_true", help="delete entries of the audit log of that age, too")
         parser.add_argument("--batch", type=positive, default=1000, help="rows a transaction (default %(default)s)")
         parser.add_argument("--pause", type=seconds, default=0.1, help="seconds between two (default %(default)s)")
         parser.add_argument("--dry-run", action="store_true", help="say what would go")
@@ -43,10 +45,13 @@ exit codes:
     def handle(self, *_args: object, **options: Any) -> None:
         pruning = Pruning(options["older_than"], options["batch"])
         if options["dry_run"]:
-            return self._tell(pruning.forecast(), options)
+            return self._tell(pruning.forecast(audit_log=options["audit_log"]), options)
         with Interruption() as interruption:
             self._repeat(pruning.prune_notifications, "notifications", interruption, options["pause"])
             self._repeat(pruning.prune_dead_letters, "dead letters", interruption, options["pause"])
+            self._repeat(pruning.prune_dead_tokens, "dead tokens", interruption, options["pause"])
+            if options["audit_log"]:
+                self._repeat(pruning.prune_audit_log, "audit entries", interruption, options["pause"])
         self._tell(pruning.pruned, options, interrupted=interruption.asked)
         if interruption.asked:
             raise SystemExit(INTERRUPTED)
