@@ -10,6 +10,14 @@ from aiohttp import web
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
+_TROUBLES = {
+    404: ("Not Found", "The requested URL was not found on this server."),
+    500: ("Server Error", "The server encountered an error and could not complete your request."),
+    502: ("Server Error", "The server encountered a temporary error and could not complete your request."),
+    503: ("Service Unavailable", "The service you requested is not available at this time."),
+    504: ("Gateway Timeout", "The server did not answer in time."),
+}
+_GARBAGE = (b"<!DOCTYPE html><title>Sign in</title>", b'{"data": {"pu', b'{"uptime": 86400}', b"[1, 2, null]")
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -18,6 +26,21 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 
 def html_answer(text: str, status: int = 200) -> web.Response:
     return web.Response(body=text.encode(), status=status, headers=HTML)
+
+
+def error_page(status: int) -> web.Response:
+    """The page that stands for an error where something in front of a service answers in its place."""
+    title, text = _TROUBLES[status]
+    page = (
+        f"<!DOCTYPE html><html lang=en><title>Error {status} ({title})!!1</title>"
+        f"<p><b>{status}.</b> <ins>That's an error.</ins><p>{text} <ins>That's all we know.</ins></html>"
+    )
+    return html_answer(page, status)
+
+
+def garbage(turn: int) -> web.Response:
+    """A 200 that is no answer, by turns: a page, half a JSON object, JSON about something else, a list."""
+    return web.Response(body=_GARBAGE[turn % len(_GARBAGE)], content_type="application/json")
 
 
 def good(data: Any, status: int = 200, message: str = "ok") -> web.Response:

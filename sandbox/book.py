@@ -37,6 +37,10 @@ class Book:
             raise BookError(f"another sandbox is using {path.parent}; give another --dir") from None
         self._load()
 
+    def called(self) -> None:
+        """Somebody called FCM's `messages:send`, whatever came of it."""
+        self._write("call", {})
+
     def accepted(self, entry: Entry) -> None:
         """FCM took a message; `token`, `tag` and `name` are what later questions are about."""
         self._write("accepted", entry)
@@ -51,7 +55,7 @@ class Book:
         self._write("dead_token", {"correlation_id": correlation_id, "body": body})
 
     def refused(self, code: str, whose: Entry | None = None) -> None:
-        """A message was refused by FCM, or a key by the token endpoint; `whose`: its token and tag, if known."""
+        """FCM or a fault refused a message, or the token endpoint a key; `whose`: its token and tag, if known."""
         self._write("refused", {"code": code, "token": None, "tag": None, **(whose or {})})
 
     def counted(self, what: str) -> None:
@@ -65,6 +69,7 @@ class Book:
     def as_json(self, full: bool) -> bytes:
         """The whole book, or only its figures, as one JSON object."""
         figures = {
+            "calls": self._calls,
             "accepted_count": len(self._accepted),
             "report_count": len(self._reports),
             "repeats": len(self._accepted) - self._untagged - len(self._shown),
@@ -92,6 +97,8 @@ class Book:
 
     def _take(self, entry: Entry, line: bytes) -> None:
         match entry["kind"]:
+            case "call":
+                self._calls += 1
             case "accepted":
                 self._take_accepted(entry, line)
             case "report":
@@ -121,6 +128,7 @@ class Book:
             raise BookError(text) from None
 
     def _forget(self) -> None:
+        self._calls = 0
         self._accepted: list[bytes] = []
         self._reports: list[bytes] = []
         self._dead_tokens: list[bytes] = []

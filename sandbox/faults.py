@@ -13,34 +13,21 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.answers import html_answer
+from sandbox.answers import error_page, garbage
+from sandbox.orders import SERVICES, Order
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refuse = Callable[[int, int | None], web.Response]
 """Writes a refusal as the service itself would: (HTTP status, Retry-After in seconds or None)."""
-Note = Callable[[web.Request, str], Awaitable[None]]
-"""Writes down a request that a fault kept from the service: (request, the fault's name)."""
 
-NEIGHBOURS = ("users", "templates", "gateway")
-SERVICES = (*NEIGHBOURS, "fcm", "token")
-FAULTS = {
-    "none": "answers as usual",
-    "down": "503 in the service's own words",
-    "refuse400": "400 in the service's own words",
-    "refuse401": "401: whoever asks is not let in",
-    "refuse403": "403: whoever asks may not do this",
-    "refuse404": "404 in the service's own words: what is asked for is unknown",
-    "html500": "500 with a page of HTML instead of JSON",
-    "garbage": "200 with what is no answer, by turns: a page, half a JSON object, JSON about something else, a list",
-    "huge": "200 with JSON whose body never ends, until the caller hangs up",
-    "quota": "429 with Retry-After, in the service's own words",
-    "slow": "answers as usual, after latency_ms",
-    "reset": "the connection is reset, nothing was accepted",
-    "reset-after-accept": "accepted and booked, then the connection is reset",
+_STATUS = {
+    "down": 503,
+    "quota": 429,
+    "disabled": 403,
+    **{f"refuse{status}": status for status in (400, 401, 403, 404, 500, 504)},
 }
-_STATUS = {"down": 503, "quota": 429, "refuse400": 400, "refuse401": 401, "refuse403": 403, "refuse404": 404}
-_HTML_500 = "<!DOCTYPE html><html><title>Error 500 (Server Error)</title><h1>Server Error</h1></html>"
-_GARBAGE = (b"<!DOCTYPE html><title>Sign in</title>", b'{"data": {"pu', b'{"uptime": 86400}', b"[1, 2, null]")
+_PAGES = {f"html{status}": status for status in (404, 500, 502, 503, 504)}
+_LET_THROUGH = ("slow", "hang", "reset-after-accept")
 _PIECE = b"x" * 65536
 
 
@@ -53,11 +40,16 @@ class Fault:
     until: float | None = None
     latency: float = 0.0
     retry_after: int | None = None
+    scope: str = "project"
     hits: int = 0
 
     def is_over(self) -> bool:
         spent = self.times is not None and self.times <= 0
         return spent or (self.until is not None and time.monotonic() >= self.until)
+
+    def lets_through(self) -> bool:
+        """Whether what meets it still comes to the service."""
+        return self.kind in _LET_THROUGH
 
     def strike(self) -> None:
         self.hits += 1
@@ -66,93 +58,96 @@ class Fault:
 
     def as_dict(self) -> dict[str, Any]:
         left = None if self.until is None else max(0.0, round(self.until - time.monotonic(), 3))
-        latency_ms = round(self.latency * 1000)
         kind = "none" if self.is_over() else self.kind
         return {
             "fault": kind,
             "times_left": self.times,
             "seconds_left": left,
-            "latency_ms": latency_ms,
+            "latency_ms": round(self.latency * 1000),
             "retry_after": self.retry_after,
+            "scope": self.scope if kind == "quota" else None,
             "hits": self.hits,
         }
 
 
-class Faults:
-    """The fault that each service has now."""
+Judge = Callable[[Fault], web.Response]
+"""Writes the refusal that a fault stands for."""
 
-    def __init__(self, slow: float, retry_after: int) -> None:
+
+class Faults:
+    """The fault that each service has now. `slow` and `hang` are in seconds, as is `retry_after`."""
+
+    def __init__(self, slow: float, hang: float, retry_after: int) -> None:
         self._slow = slow
+        self._hang = hang
         self._retry_after = retry_after
         self._now = {service: Fault() for service in SERVICES}
 
-    def guard(self, service: str, endpoint: Endpoint, refuse: Refuse, note: Note | None = None) -> Endpoint:
+    def script(self, order: Order) -> None:
+        """From now on the services of the order have its fault, and no earlier one."""
+        for service in order.services:
+            self._now[service] = self._fault(order)
+
+    def guard(self, service: str, endpoint: Endpoint, refuse: Refuse) -> Endpoint:
         """The endpoint with the service's scripted fault, when there is one, in front of it."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
-            fault = self._now[service]
-            if fault.kind == "none" or fault.is_over():
+            fault = self.struck(service)
+            if fault is None:
                 return await endpoint(request)
-            fault.strike()  # before anything is waited for: others ask at the same time
-            if note is not None and fault.kind in (*_STATUS, "html500"):
-                await note(request, fault.kind)
-            return await _suffer(fault, request, endpoint, refuse)
+            return await self.suffer(fault, request, endpoint, lambda f: refuse(_STATUS[f.kind], f.retry_after))
 
         return guarded
 
-    def script(self, order: Any) -> None:
-        """Take an order of POST /control; raises ValueError with a sentence for the person."""
-        _demand(isinstance(order, dict), "a JSON object is needed")
-        fields = {"service", "fault", "times", "seconds", "latency_ms", "retry_after"}
-        unknown = sorted(order.keys() - fields)
-        _demand(not unknown, f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(fields))}")
-        service, kind = order.get("service"), order.get("fault")
-        known = (*SERVICES, "all")
-        _demand(service in known, f"service must be one of {', '.join(known)}")
-        _demand(kind in tuple(FAULTS), f"fault must be one of {', '.join(FAULTS)}")
-        for each in SERVICES if service == "all" else (service,):
-            self._now[each] = self._fault(kind, order)
+    def struck(self, service: str) -> Fault | None:
+        """The fault that a request to the service meets, which counts it; None when all is well."""
+        fault = self._now[service]
+        if fault.kind == "none" or fault.is_over():
+            return None
+        fault.strike()  # before anything is waited for: others ask at the same time
+        return fault
+
+    async def suffer(self, fault: Fault, request: web.Request, endpoint: Endpoint, judge: Judge) -> web.StreamResponse:
+        """What the fault makes of a request; only where it lets it through does the endpoint see it."""
+        await asyncio.sleep(fault.latency)
+        if not fault.lets_through():
+            return await _instead(fault, request, judge)
+        answer = await endpoint(request)
+        match fault.kind:
+            case "hang":
+                await asyncio.sleep(self._hang)
+            case "reset-after-accept":
+                return await _reset(request)
+        return answer
 
     def as_dict(self) -> dict[str, Any]:
         return {service: fault.as_dict() for service, fault in self._now.items()}
 
-    def _fault(self, kind: str, order: dict[str, Any]) -> Fault:
-        seconds, latency_ms = _number(order, "seconds"), _number(order, "latency_ms")
-        times, retry_after = _number(order, "times"), _number(order, "retry_after")
-        usual_latency = self._slow if kind == "slow" else 0.0
+    def _fault(self, order: Order) -> Fault:
+        usual_latency = self._slow if order.kind == "slow" else 0.0
+        wait = order.retry_after if order.waits_so_long else self._retry_after
         return Fault(
-            kind,
-            times=None if times is None else int(times),
-            until=None if seconds is None else time.monotonic() + seconds,
-            latency=usual_latency if latency_ms is None else latency_ms / 1000,
-            retry_after=self._quota_wait(order, retry_after) if kind == "quota" else None,
+            order.kind,
+            times=order.times,
+            until=None if order.seconds is None else time.monotonic() + order.seconds,
+            latency=usual_latency if order.latency is None else order.latency,
+            retry_after=wait if order.kind == "quota" else None,
+            scope=order.scope,
         )
 
-    def _quota_wait(self, order: dict[str, Any], given: float | None) -> int | None:
-        """Seconds of Retry-After; an explicit null leaves the header away, as Google may."""
-        if "retry_after" not in order:
-            return self._retry_after
-        return None if given is None else int(given)
 
-
-async def _suffer(fault: Fault, request: web.Request, endpoint: Endpoint, refuse: Refuse) -> web.StreamResponse:
-    await asyncio.sleep(fault.latency)
+async def _instead(fault: Fault, request: web.Request, judge: Judge) -> web.StreamResponse:
+    """What is answered in the place of the service."""
     match fault.kind:
-        case "slow":
-            return await endpoint(request)
-        case "reset" | "reset-after-accept":
-            await request.read()  # else the client may still be writing, and sees another error
-            if fault.kind == "reset-after-accept":
-                await endpoint(request)
-            return _reset(request)
-        case "html500":
-            return html_answer(_HTML_500, 500)
+        case "reset":
+            return await _reset(request)
         case "garbage":
-            return web.Response(body=_GARBAGE[fault.hits % len(_GARBAGE)], content_type="application/json")
+            return garbage(fault.hits)
         case "huge":
             return await _flood(request)
-        case kind:
-            return refuse(_STATUS[kind], fault.retry_after)
+        case page if page in _PAGES:
+            return error_page(_PAGES[page])
+    return judge(fault)
 
 
 async def _flood(request: web.Request) -> web.StreamResponse:
@@ -167,25 +162,12 @@ async def _flood(request: web.Request) -> web.StreamResponse:
     return stream
 
 
-def _reset(request: web.Request) -> web.Response:
+async def _reset(request: web.Request) -> web.Response:
     """End the connection with RST, so that the client sees a reset and not a polite end."""
+    await request.read()  # else the client may still be writing, and sees another error
     transport = request.transport
     if transport is not None:
         peer = transport.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return web.Response()
-
-
-def _demand(true: bool, otherwise: str) -> None:
-    if not true:
-        raise ValueError(otherwise)
-
-
-def _number(order: dict[str, Any], name: str) -> float | None:
-    value = order.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise ValueError(f"{name} must be a number from 0 up, or null")
-    return value

@@ -22,13 +22,15 @@ _UNAUTHORIZED = (
 
 #: What FCM says of a token in a state; it takes a message to any other.
 WORDS = {
-    "dead": "NotRegistered",
-    "apns410": "NotRegistered",
-    "malformed": "InvalidRegistration",
+    **dict.fromkeys(("dead", "dead410", "apns410"), "NotRegistered"),
+    **dict.fromkeys(("malformed", "notatoken"), "InvalidRegistration"),
+    **dict.fromkeys(("badrequest", "nodetails"), "InvalidParameters"),
+    **dict.fromkeys(("quota", "quotanowait"), "DeviceMessageRateExceeded"),
+    **dict.fromkeys(("apnsauth", "apnsenv", "apnsold", "webauth"), "InvalidApnsCredential"),
+    **dict.fromkeys(("unavailable", "html502", "html503", "html504"), "Unavailable"),
+    **dict.fromkeys(("internal", "unspecified", "html500"), "InternalServerError"),
+    "baddata": "InvalidDataKey",
     "mismatch": "MismatchSenderId",
-    "quota": "DeviceMessageRateExceeded",
-    "unavailable": "Unavailable",
-    "apnsauth": "InvalidApnsCredential",
 }
 
 
@@ -65,7 +67,8 @@ class FcmLegacy:
             "canonical_ids": 0,
             "results": results,
         }
-        wait = {"Retry-After": str(self._options.retry_after)} if WORDS["quota"] in failed else None
+        says_when = WORDS["quota"] in failed and "quota" in map(state_of, tokens)
+        wait = {"Retry-After": str(self._options.retry_after)} if says_when else None
         return json_answer(content, headers=wait), any(state_of(token) == "hang" for token in accepted)
 
     def _result(self, message: Message, token: str) -> dict[str, str]:
@@ -88,7 +91,9 @@ def refuse(status: int, retry_after: int | None) -> web.Response:
         403: "Forbidden",
         404: "Not Found",
         429: "Quota exceeded",
+        500: "Internal Server Error",
         503: "Service Unavailable",
+        504: "Gateway Timeout",
     }
     return _text(status, words[status], retry_after)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.answers import json_answer
+from sandbox.answers import error_page, json_answer
 
 Detail = dict[str, Any]
 _TYPE = "type.googleapis.com/"
+_APNS_ERROR = _TYPE + "google.firebase.fcm.v1.ApnsError"
 _CREDENTIAL = (
     "Expected OAuth 2 access token, login cookie or other valid authentication credential. "
     "See https://developers.google.com/identity/sign-in/web/devconsole-project."
@@ -22,7 +23,7 @@ _METHOD = {
 
 
 class RefusedError(Exception):
-    """FCM says no: HTTP status, google.rpc.Code, text and details."""
+    """FCM says no: HTTP status, google.rpc.Code, text and details; `retry_after` in seconds, None for no header."""
 
     def __init__(self, http: int, status: str, message: str, *details: Detail, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -37,12 +38,27 @@ class RefusedError(Exception):
         words = [detail["errorCode"] for detail in self.details if "errorCode" in detail]
         return words[0] if words else self.status
 
+    @property
+    def is_apples(self) -> bool:
+        """Whether it is Apple's answer, which FCM knows only once it has really sent."""
+        return any(detail["@type"] == _APNS_ERROR for detail in self.details)
+
     def answer(self) -> web.Response:
         error: dict[str, Any] = {"code": self.http, "message": str(self), "status": self.status}
         if self.details:
             error["details"] = list(self.details)
         wait = None if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         return json_answer({"error": error}, self.http, wait)
+
+
+class PageError(RefusedError):
+    """Google's front end says no, with a page; the book counts it as `HTML 502`."""
+
+    def __init__(self, http: int) -> None:
+        super().__init__(http, f"HTML {http}", "")
+
+    def answer(self) -> web.Response:
+        return error_page(self.http)
 
 
 def fcm_error(code: str) -> Detail:
@@ -65,11 +81,7 @@ def error_info(reason: str, **metadata: str) -> Detail:
 
 
 def apns_error(status: int, reason: str) -> Detail:
-    return {
-        "@type": _TYPE + "google.firebase.fcm.v1.ApnsError",
-        "statusCode": status,
-        "reason": reason,
-    }
+    return {"@type": _APNS_ERROR, "statusCode": status, "reason": reason}
 
 
 def quota_failure(subject: str, description: str) -> Detail:
@@ -120,6 +132,16 @@ def permission_denied() -> RefusedError:
     return RefusedError(403, "PERMISSION_DENIED", text, info)
 
 
+def service_disabled() -> RefusedError:
+    text = (
+        "Firebase Cloud Messaging API has not been used in project 000000000000 before or it is disabled. "
+        "Enable it, wait a few minutes and retry."
+    )
+    return RefusedError(
+        403, "PERMISSION_DENIED", text, error_info("SERVICE_DISABLED", consumer="projects/000000000000")
+    )
+
+
 def wrong_project() -> RefusedError:
     return RefusedError(404, "NOT_FOUND", "Requested entity was not found.")
 
@@ -142,33 +164,29 @@ def malformed(field: str) -> RefusedError:
     return invalid(field, "The registration token is not a valid FCM registration token")
 
 
-def unregistered() -> RefusedError:
-    return RefusedError(404, "NOT_FOUND", "NotRegistered", fcm_error("UNREGISTERED"))
+def device_quota(retry_after: int | None) -> RefusedError:
+    return _target_quota("device", retry_after)
 
 
-def mismatch() -> RefusedError:
-    code = fcm_error("SENDER_ID_MISMATCH")
-    return RefusedError(403, "PERMISSION_DENIED", "SenderId mismatch", code)
+def topic_quota(retry_after: int | None) -> RefusedError:
+    return _target_quota("topic", retry_after)
 
 
-def device_quota(retry_after: int) -> RefusedError:
-    why = quota_failure("device", "Too many messages to this device.")
-    details = (fcm_error("QUOTA_EXCEEDED"), why)
-    text = "Quota exceeded for device message rate."
-    return RefusedError(429, "RESOURCE_EXHAUSTED", text, *details, retry_after=retry_after)
+def internal() -> RefusedError:
+    return RefusedError(500, "INTERNAL", "Internal error encountered.", fcm_error("INTERNAL"))
 
 
-def apns_gone() -> RefusedError:
-    details = (fcm_error("INVALID_ARGUMENT"), apns_error(410, "Unregistered"))
-    return RefusedError(400, "INVALID_ARGUMENT", "APNs device token is disabled.", *details)
-
-
-def apns_auth() -> RefusedError:
-    details = (fcm_error("THIRD_PARTY_AUTH_ERROR"), apns_error(403, "InvalidProviderToken"))
-    text = "Auth error from APNS or Web Push Service"
-    return RefusedError(401, "UNAUTHENTICATED", text, *details)
+def timed_out() -> RefusedError:
+    return RefusedError(504, "DEADLINE_EXCEEDED", "Deadline expired before operation could complete.")
 
 
 def unavailable() -> RefusedError:
     text = "The service is currently unavailable."
     return RefusedError(503, "UNAVAILABLE", text, fcm_error("UNAVAILABLE"))
+
+
+def _target_quota(target: str, retry_after: int | None) -> RefusedError:
+    why = quota_failure(target, f"Too many messages to this {target}.")
+    details = (fcm_error("QUOTA_EXCEEDED"), why)
+    text = f"Quota exceeded for {target} message rate."
+    return RefusedError(429, "RESOURCE_EXHAUSTED", text, *details, retry_after=retry_after)

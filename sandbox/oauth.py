@@ -170,7 +170,9 @@ def refuse(status: int, retry_after: int | None) -> web.Response:
         403: "access_denied",
         404: "not_found",
         429: "rate_limit_exceeded",
+        500: "internal_failure",
         503: "temporarily_unavailable",
+        504: "temporarily_unavailable",
     }
     return DeniedError(words[status], "Scripted by /control.", status).answer(retry_after)
 

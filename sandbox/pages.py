@@ -11,8 +11,9 @@ from string import Template
 from sandbox.devices import STATES
 from sandbox.dialects import DIALECTS, Dialect
 from sandbox.dialects.users import USERS
-from sandbox.faults import FAULTS, SERVICES
 from sandbox.fcm_legacy import SERVER_KEY
+from sandbox.options import manual
+from sandbox.orders import FAULTS, SERVICES
 from sandbox.screen import Push
 from sandbox.templates import TEXTS
 
@@ -59,6 +60,7 @@ def index(base: str, dialect: Dialect, faults: Mapping[str, Mapping[str, object]
         templates=_rows((f"{prefix}…", text) for prefix, text in dialect.templates.items()),
         texts=_rows(texts.items()),
         faults=_rows(FAULTS.items()),
+        manual=escape(manual()),
         services=_rows((service, _current(faults[service])) for service in SERVICES),
     )
 

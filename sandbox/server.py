@@ -13,7 +13,7 @@ from functools import partial
 import orjson
 from aiohttp import web
 
-from sandbox import fcm, fcm_legacy, oauth
+from sandbox import fcm, fcm_legacy, oauth, orders
 from sandbox.answers import JSON, html_answer, json_answer
 from sandbox.book import Book
 from sandbox.dialects import DIALECTS
@@ -38,8 +38,10 @@ class World:
         self._key_file, self._token_uri = options.directory / "service-account.json", token_uri
         account = oauth.open_service_account(self._key_file, token_uri)
         self.tokens = oauth.AccessTokens(account, token_uri, self.book)
-        self.faults = Faults(options.slow, options.retry_after)
-        self.fcm = fcm.Fcm(options, self.tokens, self.book)
+        self.faults = Faults(options.slow, options.hang, options.retry_after)
+        for order in options.faults:
+            self.faults.script(order)
+        self.fcm = fcm.Fcm(options, self.tokens, self.faults, self.book)
         self.fcm_legacy = fcm_legacy.FcmLegacy(options, self.book)
         self.dialect = DIALECTS[options.dialect](options.slow, options.headers, self.book)
         self.phone = Phone(self.screen)
@@ -50,9 +52,9 @@ class World:
         return app
 
     def _google(self) -> list[web.RouteDef]:
-        guard, send = self.faults.guard, "/v1/projects/{project}/messages:send"
+        guard = self.faults.guard
         return [
-            web.post(send, guard("fcm", self.fcm.send, fcm.refuse, self.fcm.note)),
+            web.post("/v1/projects/{project}/messages:send", self.fcm.send),
             web.post("/fcm/send", guard("fcm", self.fcm_legacy.send, fcm_legacy.refuse)),
             web.route("*", "/v1/{path:.*}", self.fcm.not_found),
             web.post("/token", guard("token", self.tokens.endpoint, oauth.refuse)),
@@ -99,7 +101,7 @@ class World:
 
     async def _script(self, request: web.Request) -> web.Response:
         try:
-            self.faults.script(orjson.loads(await request.read()))
+            self.faults.script(orders.read(orjson.loads(await request.read())))
         except ValueError as wrong:  # not JSON, or not an order
             return json_answer({"error": str(wrong)}, 400)
         return json_answer(self.faults.as_dict())

@@ -22,6 +22,7 @@ MESSAGING = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+QUOTA_FAILURE = "type.googleapis.com/google.rpc.QuotaFailure"
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 APNS_ERROR = "type.googleapis.com/google.firebase.fcm.v1.ApnsError"
 
@@ -124,7 +125,7 @@ def ask_for_token(sandbox: Sandbox, signed: str, grant: str = GRANT) -> requests
 
 
 def details_of(answer: requests.Response) -> dict[str, dict[str, Any]]:
-    return {detail["@type"]: detail for detail in answer.json()["error"].get("details", [])}
+    return {detail["@type"]: detail for detail in answer.json().get("error", {}).get("details", [])}
 
 
 def fcm_code(answer: requests.Response) -> str | None:
@@ -133,3 +134,35 @@ def fcm_code(answer: requests.Response) -> str | None:
 
 def violated(answer: requests.Response) -> list[str]:
     return [v.get("field", "") for v in details_of(answer)[BAD_REQUEST]["fieldViolations"]]
+
+
+REPORT = {"notification_id": "n-1", "status": "delivered", "timestamp": "2026-11-22T10:00:00Z"}
+
+
+def call_users(sandbox: Sandbox) -> requests.Response:
+    return sandbox.get("/api/v1/users/anna")
+
+
+def call_templates(sandbox: Sandbox) -> requests.Response:
+    return sandbox.post("/api/v1/templates/render", {"template_id": "otp"})
+
+
+def call_gateway(sandbox: Sandbox) -> requests.Response:
+    return sandbox.post("/api/v1/push/status/", REPORT)
+
+
+def call_fcm(sandbox: Sandbox) -> requests.Response:
+    return sandbox.send({"token": "ok-1", "android": {"notification": {"tag": "t"}}})
+
+
+def call_token(sandbox: Sandbox) -> requests.Response:
+    return ask_for_token(sandbox, assertion(sandbox))
+
+
+CALLS = {
+    "users": call_users,
+    "templates": call_templates,
+    "gateway": call_gateway,
+    "fcm": call_fcm,
+    "token": call_token,
+}

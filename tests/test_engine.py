@@ -175,7 +175,7 @@ def test_an_exhausted_device_is_remembered_until_the_end(engine, sandbox):
     """One device exhausts its attempts; the other fails for good later: the notification is exhausted all the same."""
     running = engine(max_retry_attempts=1)
     sandbox.control("fcm", "down", times=1)
-    running.accept(message("n1", "dead-1"))
+    running.accept(message("n1", "ok-1"))
     eventually(all_ended)
     assert query("SELECT exhausted FROM push_deliveries") == [(True,)]
     assert query("SELECT error_code FROM notifications") == [("exhausted",)]

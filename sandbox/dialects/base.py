@@ -21,7 +21,9 @@ _WORDS = {
     403: "forbidden",
     404: "not found",
     429: "too many requests",
+    500: "internal server error",
     503: "service unavailable",
+    504: "gateway timeout",
 }
 
 
