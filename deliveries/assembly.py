@@ -14,6 +14,7 @@ from deliveries.brakes import Brakes
 from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import Writer
+from deliveries.lifting import BrakeWatch
 from deliveries.neighbours.profiles import in_force
 from deliveries.neighbours.upstreams import Upstream, headers_of
 from deliveries.pipeline import Pipeline
@@ -35,13 +36,14 @@ class Assembly:
     pipeline: Pipeline
     dead_letters: DeadLetterOffice
     dead_tokens: DeadTokenOffice | None
+    brake_watch: BrakeWatch
     upstreams: tuple[Upstream, ...]
     carriers: Carriers
     http: HttpClient
 
-    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice]:
-        """What pays debts, each on a clock of its own."""
-        return [office for office in (self.dead_letters, self.dead_tokens) if office is not None]
+    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | BrakeWatch]:
+        """What goes its rounds on a clock of its own: it pays debts, or lifts brakes."""
+        return [o for o in (self.dead_letters, self.dead_tokens, self.brake_watch) if o is not None]
 
     def health(self) -> dict[str, Any]:
         """The state of every neighbour as this process sees it, by name."""
@@ -88,6 +90,7 @@ def assemble(writer: Writer, alive: Callable[[], bool], now: Now, publish: Publi
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         dead_tokens,
+        BrakeWatch(writer, carriers, brakes, alive),
         (users, templates, gateway) if gateway else (users, templates),
         carriers,
         http,

@@ -67,6 +67,7 @@ class Sender:
             logger.exception("A send failed for a reason that we did not think of")
             unknown = UnknownOutcome("internal_error", f"An error of ours: {type(bug).__name__}. The log says more.")
             return self._failed(work, delivery, unknown, time.monotonic() - started)
+        self._brakes.accepted(delivery.provider, started)
         delivery.status = Status.SENT
         return [Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)]
 

@@ -20,20 +20,25 @@ from deliveries.work import Delivery
 #: Seconds before its place at which a send may begin: less than anybody's clock or the way to FCM is exact.
 EARLY = 0.02
 
+#: True of a brake `b` until its ramp is climbed and nobody has a place on it any more.
+IS_ON = f"b.until + make_interval(secs => greatest(b.taken, {RAMP})) > now()"
+
+# One lock for all brakes, until the transaction ends: there are hardly ever any, and of two workers that put some on
+# and ask for others each would else wait for the other, in whatever order they are locked one by one.
+LOCK = "SELECT pg_advisory_xact_lock(hashtext('brakes'))"
+
 # Both at once, as hardly ever there is either. Arrays, which are looked up in the index whatever the tables' sizes were
 # when the plan was made: from a set of rows PostgreSQL may well go the other way round, through all dead tokens.
 LOOK = f"""
 SELECT token_hash, error_code, died_at FROM dead_tokens
 WHERE token_hash = ANY(string_to_array(%(hashes)s, ',')) AND remembered_until > now() AND held_at IS NULL
 UNION ALL
-SELECT '', key, NULL FROM brakes
-WHERE key = ANY(string_to_array(%(keys)s, ',')) AND until + make_interval(secs => greatest(taken, {RAMP})) > now()
+SELECT '', key, NULL FROM brakes b WHERE key = ANY(string_to_array(%(keys)s, ',')) AND {IS_ON}
 """
 
-# In the order of their keys, so that two workers never deadlock; a brake is locked while its places are given away.
 BRAKES = """
 SELECT key, round, code, advice, pace, taken, extract(epoch FROM now() - until)::float8 AS since
-FROM brakes WHERE key = ANY(string_to_array(%(keys)s, ',')) ORDER BY key FOR UPDATE
+FROM brakes WHERE key = ANY(string_to_array(%(keys)s, ','))
 """
 
 TAKE_PLACES = """
@@ -48,6 +53,14 @@ SET status = i.status, error_code = i.code, error_message = i.reason, brake_roun
 FROM json_to_recordset(%(rows)s::json) AS i(
     send_token bigint, notification_id text, status text, code text, reason text, round bigint, wait float8)
 WHERE d.notification_id = i.notification_id AND d.send_token = i.send_token AND d.status = 'sending'
+"""
+
+HELD_BEFORE = """
+SELECT d.id, d.send_token, d.notification_id, d.status, d.error_code AS code, d.error_message AS reason,
+       d.brake_round AS round, extract(epoch FROM d.next_attempt_at - now())::float8 AS wait
+FROM json_to_recordset(%(rows)s::json) AS i(notification_id text, send_token bigint)
+JOIN push_deliveries d ON d.notification_id = i.notification_id AND d.send_token = i.send_token
+WHERE d.status <> 'sending'
 """
 
 
@@ -81,6 +94,14 @@ def hold_back(cursor: Cursor[Any], deliveries: Sequence[Delivery], hand: Hand) -
     return held
 
 
+def held_before(cursor: Cursor[Any], deliveries: Sequence[Delivery]) -> tuple[dict[int, int], dict[int, Hold]]:
+    """Of sends that this very claim has held back already, before its answer was lost: ids and holds by send token."""
+    with cursor.connection.cursor(row_factory=dict_row) as reading:
+        found = {row["send_token"]: row for row in reading.execute(HELD_BEFORE, rows(deliveries)).fetchall()}
+    ids = {token: row.pop("id") for token, row in found.items()}
+    return ids, {token: Hold(**row | {"status": Status(row["status"])}) for token, row in found.items()}
+
+
 def token_hash(device_token: str) -> str:
     """By which tokens are looked for: SHA-256, in hexadecimal digits."""
     return hashlib.sha256(device_token.encode()).hexdigest()
@@ -90,9 +111,14 @@ def brake_keys(delivery: Delivery, token_hash: str, worker_id: UUID | None) -> d
     """The keys of the brakes that hold for a delivery, by scope."""
     return {
         "project": delivery.provider,
-        "process": f"{worker_id}/{delivery.provider}",
+        "process": process_key(worker_id, delivery.provider),
         "topic" if delivery.target == "topic" else "device": token_hash,
     }
+
+
+def process_key(worker_id: UUID | None, provider: str) -> str:
+    """The key of the brake for all that one process sends through one provider."""
+    return f"{worker_id}/{provider}"
 
 
 def _dead(
@@ -130,6 +156,7 @@ def _braked(
 
 
 def _locked(cursor: Cursor[Any], keys: list[str]) -> list[dict[str, Any]]:
+    cursor.execute(LOCK)
     with cursor.connection.cursor(row_factory=dict_row) as reading:
         return reading.execute(BRAKES, {"keys": ",".join(keys)}).fetchall()
 
