@@ -52,6 +52,13 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 # From their index, and no further than anybody reads.
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
 
+# Those that are on, and whether one of them holds up everything: of all processes, or of one.
+BRAKES = """
+SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope = 'project') > 0,
+                          'process', count(*) FILTER (WHERE scope = 'process') > 0)
+FROM brakes WHERE until > now()
+"""
+
 READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
 
 # The same; what was refused longer ago has been seen or does not matter.
@@ -84,7 +91,8 @@ def _status(report: dict[str, Any]) -> str:
     if "down" in (report["database"]["status"], report["rabbitmq"]["status"]):
         return "down"
     all_closed = all(upstream["state"] == "closed" for upstream in report["upstreams"].values())
-    well = report["workers"]["alive"] and all_closed and _comes_in(report["rabbitmq"])
+    held_up = report["brakes"]["project"] or report["brakes"]["process"]
+    well = report["workers"]["alive"] and all_closed and not held_up and _comes_in(report["rabbitmq"])
     return "ok" if well else "degraded"
 
 
@@ -132,6 +140,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
         },
         "upstreams": _upstreams(breakers for _, breakers, _ in alive),
         "oldest_due_seconds": round(oldest or 0.0, 1),
+        "brakes": await _number(connection, BRAKES),
         "dead_letters": {"open": dead},
         "reports": {"refused_last_day": refused},
     }

@@ -21,6 +21,7 @@ DONE = {
     "redriven": "accepted, and on the way",
     "known": "closed: a notification of the same id is there already",
     "discarded": "discarded",
+    "lifted": "lifted: what waited for it is due",
     "revoked": "revoked: calls with such a key answer 401 from now on",
 }
 
