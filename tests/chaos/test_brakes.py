@@ -133,9 +133,7 @@ def test_in_a_storm_of_429_nothing_is_asked_too_early_and_no_stampede_follows(sc
     BOOK.parent.mkdir(exist_ok=True)
     BOOK.write_text(json.dumps(vars(story) | {"begin": begin}))
     ends, last = story.until - begin, max(story.accepted) - begin
-    tell(
-        f"{len(story.refused)} refused; pauses until {ends:.1f} s, pace {story.pace:.0f}/s; last one sent at {last:.1f} s"
-    )
+    tell(f"{len(story.refused)} refused; paused until {ends:.1f} s, pace {story.pace:.0f}/s; last sent at {last:.1f} s")
     story.check_nothing_is_asked_too_early()
     story.check_no_stampede_follows()
     all_sent_at_once(scene)
