@@ -13,24 +13,10 @@ from deliveries import health, operations
 from deliveries.ledger.holding import token_hash
 from deliveries.models import AuditEntry, Brake, Notification, PushDelivery
 from deliveries.operations import Who
-from tests.console import TOKEN, delivery, form_of, listed, notification, opened, page_of, text
+from tests.console import TOKEN, brake, delivery, form_of, listed, notification, opened, page_of, text
 from tests.test_health import work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def brake(scope: str = "project", *, ends_in: float = 42.0, key: str = "fcm", **more) -> Brake:
-    fields = {
-        "subject": "fcm",
-        "provider": "fcm",
-        "code": "RATE_LIMIT_EXCEEDED",
-        "advice": "The project's sends per minute are used up; FCM asks to wait.",
-        "notification_id": "n-1",
-        "until": timezone.now() + timedelta(seconds=ends_in),
-        "round": 7,
-        "pace": 600.0,
-    }
-    return Brake.objects.create(scope=scope, key=key, **fields | more)
 
 
 def waiting(name: str, **more) -> PushDelivery:

@@ -135,3 +135,19 @@ def test_what_a_process_held_that_is_gone_is_sent_by_another(engine, sandbox):
     engine()
     eventually(all_ended, what="all that waited")
     assert counted("notifications", "status") == {"sent": 30}
+
+
+def test_what_expires_while_it_is_held_says_so_and_why(engine, sandbox):
+    sandbox.control("fcm", "quota", retry_after=600)
+    running = engine()
+    running.accept(message("first"))
+    eventually(lambda: counted("brakes", "scope") == {"project": 1}, what="a pause")
+    running.accept(message("late", ttl=2))
+    eventually(lambda: "late" in sandbox.reports(), what="its end")
+    [[status, code, reason]] = query(
+        "SELECT status, error_code, error_message FROM notifications WHERE notification_id = 'late'"
+    )
+    assert (status, code) == ("expired", "expired")
+    assert "sends per minute are used up" in reason
+    assert query("SELECT status, attempts FROM push_deliveries WHERE notification_id = 'late'") == [("expired", 0)]
+    assert calls(sandbox) == 1
