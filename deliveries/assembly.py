@@ -14,6 +14,7 @@ from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Writer
+from deliveries.lifting import BrakeWatch
 from deliveries.neighbours.profiles import in_force
 from deliveries.neighbours.upstreams import Upstream, headers_of
 from deliveries.pipeline import Pipeline
@@ -37,13 +38,15 @@ class Assembly:
     dead_letters: DeadLetterOffice
     dead_tokens: DeadTokenOffice | None
     guard: PruneGuard
+    brake_watch: BrakeWatch
     upstreams: tuple[Upstream, ...]
     carriers: Carriers
     http: HttpClient
 
-    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard]:
-        """What pays debts, and who watches over one of them; each on a clock of its own."""
-        return [office for office in (self.guard, self.dead_letters, self.dead_tokens) if office is not None]
+    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard | BrakeWatch]:
+        """What goes its rounds on a clock of its own: it pays debts, watches over them, or lifts brakes."""
+        offices = (self.guard, self.dead_letters, self.dead_tokens, self.brake_watch)
+        return [office for office in offices if office is not None]
 
     def health(self) -> dict[str, Any]:
         """The state of every neighbour as this process sees it, by name."""
@@ -90,6 +93,7 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         _dead_token_office(writer, http, retries, guard),
         guard,
+        BrakeWatch(writer, carriers, brakes, heartbeat.alive),
         (users, templates, gateway) if gateway else (users, templates),
         carriers,
         http,

@@ -54,6 +54,12 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
 
 HELD_TOKENS = "SELECT count(*) FROM (SELECT 1 FROM dead_tokens WHERE held_at IS NOT NULL LIMIT 10000) AS held"
+# Those that are on, and whether one of them holds up everything: of all processes, or of one.
+BRAKES = """
+SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope = 'project') > 0,
+                          'process', count(*) FILTER (WHERE scope = 'process') > 0)
+FROM brakes WHERE until > now()
+"""
 
 READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
 
@@ -88,7 +94,8 @@ def _status(report: dict[str, Any]) -> str:
         return "down"
     all_closed = all(upstream["state"] == "closed" for upstream in report["upstreams"].values())
     prunes = report["dead_tokens"]["pruning"] == "on"
-    well = report["workers"]["alive"] and all_closed and prunes and _comes_in(report["rabbitmq"])
+    sends = all_closed and not (report["brakes"]["project"] or report["brakes"]["process"])
+    well = report["workers"]["alive"] and sends and prunes and _comes_in(report["rabbitmq"])
     return "ok" if well else "degraded"
 
 
@@ -137,6 +144,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
         },
         "upstreams": _upstreams(breakers for _, breakers, _ in alive),
         "oldest_due_seconds": round(oldest or 0.0, 1),
+        "brakes": await _number(connection, BRAKES),
         "dead_letters": {"open": dead},
         "dead_tokens": {
             "held": held,

@@ -1,4 +1,4 @@
-"""What operators do, once for every door (API, console, commands): to notifications, dead letters and dead tokens."""
+"""What operators do to notifications, dead letters, tokens and brakes, once for every door (API, console, commands)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import dramatiq
 from django.conf import settings
 
 from deliveries.contract import InvalidMessage, read
-from deliveries.ledger import direct
+from deliveries.ledger import Lift, Wake, direct
 from deliveries.ledger.accepting import Accept
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.judging import Believe, Forget
 from deliveries.ledger.redriving import Discard, Redrive
 from deliveries.ledger.resending import Resend
-from deliveries.models import DeadLetter
+from deliveries.models import Brake, DeadLetter
 from deliveries.neighbours.profiles import in_force
 
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited
 
-DONE = frozenset({"resent", "cancelling", "redriven", "known", "discarded", "believed", "forgotten", "revoked"})
+DONE = frozenset(
+    {"resent", "cancelling", "redriven", "known", "discarded", "believed", "forgotten", "lifted", "revoked"}
+)
 
 SENTENCES = {
     "resent": "It is being sent again.",
@@ -44,8 +46,13 @@ SENTENCES = {
     "forgotten": "It counts as living.",
     "unknown_token": "It is not there any more.",
     "revoked": "Calls with it answer 401 from now on.",
+    "lifted": "Sends climb back to their full pace.",
+    "over": "It was over already.",
     "not_valid": "It is not valid any more.",
 }
+#: Notifications that are woken up at a time when a brake is lifted, and how often: whatever waits beyond has its place.
+WAKE_LIMIT, WAKES = 1000, 20
+
 MAY_REPEAT = "The outcome of an earlier send is unknown: it may arrive twice."
 
 
@@ -133,6 +140,17 @@ def forget(token_ids: Sequence[int], who: Who) -> list[Outcome]:
     """Lets dead tokens, held or not, count as living; one outcome for each, in order. Raises django.db.Error."""
     codes = direct.write([Forget(id, who) for id in token_ids])
     return [Outcome.of(id, code) for id, code in zip(token_ids, codes, strict=True)]
+
+
+def lift(brake_ids: Sequence[int], who: Who) -> list[Outcome]:
+    """Ends pauses, and makes due what waits for them. One outcome for each, in order. Raises django.db.Error."""
+    keys = dict(Brake.objects.filter(pk__in=brake_ids).values_list("pk", "key"))
+    lifted = [id for id in brake_ids if id in keys and direct.write([Lift(keys[id], by=who)]) == [True]]
+    for id in lifted:
+        for _ in range(WAKES):
+            if direct.write([Wake(keys[id], WAKE_LIMIT)]) < [WAKE_LIMIT]:
+                break
+    return [Outcome.of(id, "lifted" if id in lifted else "over") for id in brake_ids]
 
 
 def _one_for_each(targets: Sequence[Target], who: Who, force: bool) -> Iterator[Resend]:

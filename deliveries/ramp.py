@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from math import sqrt
 
-#: Seconds until the full pace is reached.
+#: Seconds until the full pace is reached. Where more wait than were sent by then, it climbs on as evenly: a pace that
+#: was halved too often does not hold them up until they expire.
 RAMP = 60.0
 
 
@@ -17,17 +18,16 @@ def places(taken: float, count: int, pace: float) -> tuple[list[float], float]:
 
     `pace` is the full one, in sends per second.
     """
-    before = _sends_until(taken, pace)
+    before = sends_until(taken, pace)
     *times, end = (_time_of(before + send, pace) for send in range(count + 1))
     return times, end
 
 
-def _sends_until(time: float, pace: float) -> float:
+def sends_until(time: float, pace: float) -> float:
     """How many sends the ramp allows until then."""
-    return pace * (time * time / (2 * RAMP) if time < RAMP else time - RAMP / 2)
+    return pace * time * time / (2 * RAMP)
 
 
 def _time_of(sends: float, pace: float) -> float:
     """When the ramp has allowed so many: the inverse."""
-    time = sqrt(2 * RAMP * sends / pace)
-    return time if time < RAMP else sends / pace + RAMP / 2
+    return sqrt(2 * RAMP * sends / pace)

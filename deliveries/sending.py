@@ -67,6 +67,7 @@ class Sender:
             return self._failed(work, delivery, unknown, time.monotonic() - started)
         if work.request.dry_run:
             return [self._tried(delivery)]
+        self._brakes.accepted(delivery.provider, started)
         delivery.status = Status.SENT
         landed = Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)
         return [landed, *self._fates.accepted(delivery, began_at)]

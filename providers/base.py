@@ -95,7 +95,10 @@ class Provider(Protocol):
         """
 
     def mended(self) -> bool:
-        """Whether a send may well succeed that met CredentialTrouble before: its credentials have changed since."""
+        """Whether sends met CredentialTrouble, and may well succeed now: its credentials have changed since.
+
+        Asked every second while there is trouble; else it asks nobody.
+        """
 
     def health(self) -> dict[str, Any]:
         """What an operator wants to know, as JSON; `ok` is False while sends are held back."""

@@ -98,8 +98,12 @@ class ServiceAccount:
         """The provider refused `token`: it is not served again. Its successor is."""
         if token == self._token:
             logger.warning("access token refused before its time; fetching another")
-            self._token = ""
-            self._expires_at = self._renew_at = 0.0
+            self.discard()
+
+    def discard(self) -> None:
+        """The token is not served again: the next one is got with the file as it is by then."""
+        self._token = ""
+        self._expires_at = self._renew_at = 0.0
 
     async def close(self) -> None:
         """Gives up a renewal in progress; its thread ends with its request."""

@@ -84,6 +84,8 @@ class Fcm:
 
     async def _sent(self, body: bytes) -> SendReceipt:
         """Posts it, and once more where FCM refuses the access token: it may have been taken back."""
+        if self.mended():  # FCM took the token, and forbade the push: another file may get one that is allowed more
+            self._account.discard()
         token = await self._account.token()
         try:
             return await self._post(body, token)
@@ -94,8 +96,8 @@ class Fcm:
         return await self._post(body, await self._account.token())
 
     def mended(self) -> bool:
-        """Whether the credentials file is another than the one that was last read."""
-        return self._account.is_outdated()
+        """Whether the last send met trouble, and the credentials file is another than the one that was last read."""
+        return self._trouble is not None and self._account.is_outdated()
 
     def health(self) -> dict[str, Any]:
         """`ok`, the breaker, and what is wrong with the credentials, as far as the last answers tell."""

@@ -56,9 +56,9 @@ class Carriers:
             raise Rejected("no_provider", advice)
         return await provider.send(message)
 
-    def mended(self) -> bool:
-        """Whether the credentials of one of them have changed since they met trouble."""
-        return any(provider.mended() for provider in self._providers)
+    def mended(self) -> list[str]:
+        """The names of those whose credentials have changed since they met trouble."""
+        return [provider.name for provider in self._providers if provider.mended()]
 
     def health(self) -> dict[str, dict[str, Any]]:
         """What an operator wants to know of each, by name."""

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from deliveries.models import DeadLetter, DeadToken, Notification, PushDelivery
+from deliveries.models import Brake, DeadLetter, DeadToken, Notification, PushDelivery
 
 TOKEN = "dGVzdC1kZXZpY2UtdG9rZW4:APA91b" + "Qw3rTy-_" * 15
 
@@ -46,6 +46,20 @@ def dead_token(token: str, **more) -> DeadToken:
     fields = {"user_id": "u-1", "provider": "fcm", "error_code": "UNREGISTERED", "notification_id": "n-1"}
     hashed = hashlib.sha256(token.encode()).hexdigest()
     return DeadToken.objects.create(token_hash=hashed, device_token=token, **fields | more)
+
+
+def brake(scope: str = "project", *, ends_in: float = 42.0, key: str = "fcm", **more) -> Brake:
+    fields = {
+        "subject": "fcm",
+        "provider": "fcm",
+        "code": "RATE_LIMIT_EXCEEDED",
+        "advice": "The project's sends per minute are used up; FCM asks to wait.",
+        "notification_id": "n-1",
+        "until": timezone.now() + timedelta(seconds=ends_in),
+        "round": 7,
+        "pace": 600.0,
+    }
+    return Brake.objects.create(scope=scope, key=key, **fields | more)
 
 
 def listed(model, query: str = "") -> str:

@@ -13,9 +13,22 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import namedtuple_row
 
-from deliveries.ledger import Abandon, Accept, Attempted, DeadLettered, Landed, Reported, Settle, StartSends, TokenDied
+from deliveries.ledger import (
+    Abandon,
+    Accept,
+    Attempted,
+    Braked,
+    DeadLettered,
+    Landed,
+    Reported,
+    Settle,
+    Started,
+    StartSends,
+    TokenDied,
+)
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.change import Change
+from deliveries.ledger.holding import EARLY, process_key, token_hash
 from deliveries.ledger.invariants import CHECKS, Check
 from deliveries.ledger.resending import SAME_PRESS, Resend
 from deliveries.ledger.writer import Unit
@@ -36,6 +49,8 @@ SELECT id, notification_id, device_token, status, send_token, unknown_count, for
        error_code, next_attempt_at, sent_at
 FROM push_deliveries
 """
+READ_BRAKES = "SELECT key, until, round, pace FROM brakes"
+READ_DEAD = "SELECT token_hash, remembered_until FROM dead_tokens WHERE held_at IS NULL"
 LIVING = "SELECT id FROM workers WHERE heartbeat_at > now() - make_interval(secs => %s)"
 
 #: Which of the checks must hold at any time; those with a `grace` only once somebody has had the time to see to it.
@@ -43,7 +58,10 @@ ANY_TIME = [check for check in CHECKS if check.must_hold and "%(grace)s" not in 
 IN_THE_END = [check for check in CHECKS if check.must_hold]
 
 #: A repeat of these is without effect, and has the same result. Claims take up what has become due since.
-REPEATABLE = (Accept, StartSends, Landed, Abandon, Attempted, Settle, Reported, DeadLettered, TokenDied)
+REPEATABLE = (Accept, Braked, StartSends, Landed, Abandon, Attempted, Settle, Reported, DeadLettered, TokenDied)
+
+#: A send may begin so much before its place: `deliveries.ledger.holding.EARLY`.
+A_MOMENT = timedelta(seconds=EARLY)
 
 #: Time that is none: only transactions take it.
 AT_ONCE = timedelta(seconds=1)
@@ -55,6 +73,8 @@ class Rows:
 
     notifications: dict[str, Any]
     deliveries: dict[int, Any]
+    brakes: dict[str, Any]
+    dead_tokens: dict[str, Any]
 
 
 class Watch:
@@ -71,7 +91,7 @@ class Watch:
         self.heard: dict[str, tuple[int, str]] = {}  # what the ledger knows that the gateway knows, with the fence
         self._carriers: set[tuple[str, int]] = set()
         self._last: tuple[UUID | None, datetime] | None = None  # the last transaction: whose, and when
-        self.rows = Rows({}, {})
+        self.rows = Rows({}, {}, {}, {})
         self._read()
 
     @contextmanager
@@ -99,8 +119,10 @@ class Watch:
         changes = [change for unit in units for change in unit.changes]
         if not at_once or not all(isinstance(change, REPEATABLE) for change in changes):
             return
-        self.expect(before == self.rows, "a repeat changed rows", changes)
         again = [list(unit.results) for unit in units]
+        if _held_anew(results, again):  # nothing was sent: the worker has not heard that it might
+            return
+        self.expect(before == self.rows, "a repeat changed rows", changes)
         self.expect(_plain(results) == _plain(again), "a repeat has another result", changes, results, again)
 
     def expect(self, holds: bool, *what: Any) -> None:
@@ -162,6 +184,8 @@ class Watch:
         self.rows = Rows(
             {row.id: row for row in self._all(READ_NOTIFICATIONS)},
             {row.id: row for row in self._all(READ_DELIVERIES)},
+            {row.key: row for row in self._all(READ_BRAKES)},
+            {row.token_hash: row for row in self._all(READ_DEAD)},
         )
 
     def _now(self) -> datetime:
@@ -245,6 +269,18 @@ class _Judge:
             if new.status == "sending" and (old is None or old.send_token != new.send_token):
                 self._expect(id in living, "started by one who is late:", new)
                 self._expect(owner.cancel_reason == "", "started after a cancel:", owner, new)
+                self._starts_in_time(id, old, new)
+
+    def _starts_in_time(self, id: UUID, old: Any, new: Any) -> None:
+        """No send begins in a pause that was known before, before its time, or to a token that is known to be dead."""
+        hashed = token_hash(new.device_token)
+        for key in ("fcm", process_key(id, "fcm"), hashed):
+            brake = self._before.brakes.get(key)
+            self._expect(brake is None or brake.until <= self._now + A_MOMENT, "started in a pause:", brake, new)
+        waited = old is None or old.next_attempt_at is None or old.next_attempt_at <= self._now + A_MOMENT
+        self._expect(waited, "started before its time:", old, new)
+        dead = self._before.dead_tokens.get(hashed) if old is None else None
+        self._expect(dead is None or dead.remembered_until <= self._now, "started though its token is dead:", new)
 
     def _hear(self, old: Any, new: Any) -> None:
         if not new.reported_at or old.reported_at:
@@ -285,6 +321,15 @@ class _Judge:
 
 def _took(call: Call, id: str) -> bool:
     return call.accepted and call.id == id
+
+
+def _held_anew(results: list[list[Any]], again: list[list[Any]]) -> bool:
+    """Whether a place on a ramp that had come was given away by the first time: the repeat has to wait for another."""
+    return any(
+        isinstance(second, Started) and first is not None and second.holds.keys() - first.holds.keys()
+        for unit, repeated in zip(results, again, strict=True)
+        for first, second in zip(unit, repeated, strict=True)
+    )
 
 
 def _plain(results: list[list[Any]]) -> list[list[Any]]:

@@ -21,6 +21,7 @@ from deliveries.masking import fingerprint
 from deliveries.models import (
     ApiKey,
     AuditEntry,
+    Brake,
     DeadLetter,
     DeadToken,
     Notification,
@@ -30,11 +31,11 @@ from deliveries.models import (
     Worker,
 )
 from providers.fcm_verdict import TABLE
-from tests.console import TOKEN, dead_letter, dead_token, delivery, listed, notification, opened, page_of, text
+from tests.console import TOKEN, brake, dead_letter, dead_token, delivery, listed, notification, opened, page_of, text
 from tests.ledger_rows import delivered
 from tests.world import query
 
-MODELS = [ApiKey, AuditEntry, DeadLetter, DeadToken, Notification, PushDelivery, Worker]
+MODELS = [ApiKey, AuditEntry, Brake, DeadLetter, DeadToken, Notification, PushDelivery, Worker]
 UNTROUBLED = {Status.PENDING, Status.SENDING, Status.SENT}
 LEDGER = [Notification, PushDelivery, DeadLetter]
 
@@ -56,10 +57,11 @@ def one_of_each() -> list:
         json.dumps({"push_tokens": [TOKEN]}).encode(), note=f"see {TOKEN}", reasons=[f"no user has {TOKEN}"]
     )
     dead = dead_token(TOKEN)
+    held_up = brake("topic", subject="news", advice=f"see {TOKEN}")
     entry = AuditEntry.objects.create(
         actor="user ada", action="resend", subject="n-1", reason=f"because of {TOKEN}", detail={"note": TOKEN}
     )
-    return [sent, arrived, ApiKey.objects.get(), worker, letter, dead, entry]
+    return [sent, arrived, ApiKey.objects.get(), worker, letter, dead, held_up, entry]
 
 
 # Looking

@@ -633,6 +633,22 @@ async def test_what_was_wrong_with_the_credentials_is_not_said_of_those_that_cam
 
 
 @in_loop
+async def test_credentials_are_mended_once_another_file_is_there_which_the_next_send_reads(tmp_path: Path) -> None:
+    google = Google(one_after_another(always(403, error(403, "PERMISSION_DENIED")), always(200, {"name": NAME})))
+    async with a_provider(google, tmp_path) as (provider, there):
+        assert not provider.mended(), "there is no trouble"
+        await failure(provider)
+        assert not provider.mended(), "the file is the same"
+        for file in tmp_path.glob("*.json"):  # noqa: ASYNC240 - a small file
+            file.write_bytes(file.read_bytes())
+        assert provider.mended()
+        await provider.send(a_message())
+        assert not provider.mended()
+        used = [seen.headers["authorization"] for seen in sends(there)]
+    assert used == ["Bearer access-1", "Bearer access-2"], "the token of the old file was good, and is dropped"
+
+
+@in_loop
 async def test_without_credentials_nothing_is_sent_and_health_says_why(tmp_path: Path) -> None:
     async with a_provider(Google(), tmp_path, credentials_file=None) as (provider, there):
         found = await failure(provider)

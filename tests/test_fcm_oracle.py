@@ -182,7 +182,7 @@ values = st.recursive(
 taps = st.none() | st.sampled_from([SHOP, "http://a.example", "shop://order/1", "OPEN_ORDER", "Öffne"])
 names = st.from_regex(r"[a-zA-Z0-9\-_.~%]{1,50}", fullmatch=True)
 targets = st.one_of(
-    st.tuples(st.sampled_from(["token", "fid"]), some),
+    st.tuples(st.sampled_from(["token", "fid"]), some.map("ok-{}".format)),
     st.tuples(st.just("topic"), names),
 )
 

@@ -116,6 +116,7 @@ def test_all_is_well(client, consumed):
             "gateway": {"state": "closed", "retry_after": 0.0},
         },
         "oldest_due_seconds": 0.0,
+        "brakes": {"on": 0, "project": False, "process": False},
         "dead_letters": {"open": 0},
         "dead_tokens": {"held": 0, "pruning": "on"},
         "reports": {"refused_last_day": 0},

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from deliveries import pipeline, sending, work
-from deliveries.ledger import Accept, claiming, releasing
+from deliveries.ledger import Accept, Lift, Wake, claiming, releasing
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.connection import conninfo
@@ -210,6 +210,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @happens(1, pick=PICK)
     def an_operator_cancels(self, pick: int) -> None:
         self.world.by_operator(Cancel(self.id(pick), WHO))
+
+    @happens(1, pick=PICK)
+    def an_operator_lifts_a_brake(self, pick: int) -> None:
+        if keys := sorted(self.world.watch.rows.brakes):
+            key = keys[pick % len(keys)]
+            self.world.by_operator(Lift(key, by=WHO))
+            self.world.by_operator(Wake(key, 10))
 
     @rule(event=st.one_of(EVENTS))
     def something_happens(self, event: tuple[str, dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from django_dramatiq.models import Task
 from deliveries.console import (
     api_keys,
     audit,
+    brakes,
     dead_letters,
     dead_tokens,
     notifications,
@@ -17,7 +18,7 @@ from deliveries.console import (
     workers,
 )
 
-__all__ = ["api_keys", "audit", "dead_letters", "dead_tokens", "notifications", "push_deliveries", "workers"]
+__all__ = ["api_keys", "audit", "brakes", "dead_letters", "dead_tokens", "notifications", "push_deliveries", "workers"]
 
 admin.site.site_header = admin.site.site_title = "Delivery console"
 admin.site.index_title = "Push notifications and what became of them"

@@ -12,8 +12,9 @@ from django.utils.html import format_html
 from deliveries import operations
 from deliveries.console import words
 from deliveries.console.base import LedgerInline, StatusFilter
+from deliveries.console.brakes import HeldUpAdmin
 from deliveries.console.columns import NOTHING, brief, device, indented, visible, when, when_short
-from deliveries.console.operating import Chosen, OperableAdmin, Operation
+from deliveries.console.operating import Chosen, Operation
 from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
@@ -79,7 +80,7 @@ def cancel(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
 
 
 @admin.register(Notification)
-class NotificationAdmin(OperableAdmin):
+class NotificationAdmin(HeldUpAdmin):
     """The list of notifications, and the page of each."""
 
     operations = (

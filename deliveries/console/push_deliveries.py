@@ -9,8 +9,9 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 
 from deliveries import operations
 from deliveries.console.base import StatusFilter, numbers
+from deliveries.console.brakes import HeldUpAdmin
 from deliveries.console.columns import device, indented, when, when_short
-from deliveries.console.operating import Chosen, OperableAdmin, Operation
+from deliveries.console.operating import Chosen, Operation
 from deliveries.masking import conceal_text
 from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
@@ -35,7 +36,7 @@ def resend(chosen: Sequence[Chosen], who: Who, force: bool) -> list[Outcome]:
 
 
 @admin.register(PushDelivery)
-class PushDeliveryAdmin(OperableAdmin):
+class PushDeliveryAdmin(HeldUpAdmin):
     """The list of deliveries, and the page of each. No page shows a whole device token."""
 
     operations = (

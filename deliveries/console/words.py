@@ -26,6 +26,7 @@ DONE = {
     "discarded": "discarded",
     "believed": "counted as dead from now on",
     "forgotten": "counted as living, and will be tried again",
+    "lifted": "lifted: what waited for it is due",
     "revoked": "revoked: calls with such a key answer 401 from now on",
 }
 

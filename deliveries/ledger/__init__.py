@@ -6,12 +6,13 @@ answer can be lost with the connection; only the count of a dead letter may then
 """
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
-from deliveries.ledger.braking import Braked
+from deliveries.ledger.braking import Braked, Lift, TidyBrakes
 from deliveries.ledger.claiming import Claim, ClaimSuspects
 from deliveries.ledger.dead_tokens import TokenAlive, TokenDied
 from deliveries.ledger.releasing import Forgotten, ReleaseOrphans, ReleaseWorker
 from deliveries.ledger.sending import Abandon, Landed, Started, StartSends
 from deliveries.ledger.settling import Attempted, Reported, Settle
+from deliveries.ledger.waking import Wake
 from deliveries.ledger.writer import Writer
 
 __all__ = [
@@ -25,13 +26,16 @@ __all__ = [
     "DeadLettered",
     "Forgotten",
     "Landed",
+    "Lift",
     "ReleaseOrphans",
     "ReleaseWorker",
     "Reported",
     "Settle",
     "StartSends",
     "Started",
+    "TidyBrakes",
     "TokenAlive",
     "TokenDied",
+    "Wake",
     "Writer",
 ]

@@ -64,7 +64,7 @@ WITH chosen AS (
 )
 UPDATE push_deliveries d
 SET status = 'pending', error_code = '', error_message = '', attempts = 0, exhausted = false, next_attempt_at = NULL,
-    forced_resends = d.forced_resends + chosen.accepted::int, updated_at = now()
+    brake_round = NULL, forced_resends = d.forced_resends + chosen.accepted::int, updated_at = now()
 FROM chosen WHERE d.id = chosen.id
 RETURNING d.notification_id, d.id, d.unknown_count, chosen.accepted, chosen.provider_message_id
 """

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from psycopg import Cursor
 
 from deliveries.ledger.change import ALIVE, Hand, rows, token
-from deliveries.ledger.holding import Hold, hold_back
+from deliveries.ledger.holding import Hold, held_before, hold_back
 from deliveries.models import Status
 from deliveries.work import Delivery
 
@@ -28,7 +28,8 @@ RETURNING n.notification_id, n.cancel_reason
 """
 
 # statement_timestamp() is what Django's Now() gives to created_at; now() is when the transaction began.
-# A re-run after a lost answer meets its own rows: it knows them by their token, and they count as inserted.
+# A re-run after a lost answer meets its own rows: it knows them by their token, and they count as inserted. Those that
+# were held back are not `sending` any more, and stay as they are (`held_before`).
 INSERT_DELIVERIES = """
 INSERT INTO push_deliveries (
     notification_id, user_id, device_token, target, platform, title, body, data, provider, send_token, status,
@@ -39,7 +40,7 @@ FROM json_to_recordset(%(rows)s::json) AS d(
     notification_id text, user_id text, device_token text, target text, platform text, title text, body text,
     data jsonb, provider text, send_token bigint)
 ON CONFLICT (notification_id, device_token) DO UPDATE SET status = 'sending', next_attempt_at = NULL, updated_at = now()
-    WHERE push_deliveries.send_token = excluded.send_token
+    WHERE push_deliveries.send_token = excluded.send_token AND push_deliveries.status = 'sending'
 RETURNING send_token, id
 """
 
@@ -49,7 +50,8 @@ SET status = 'sending', send_token = i.send_token, sending_at = now(), next_atte
     title = i.title, body = i.body, data = i.data, provider = i.provider
 FROM json_to_recordset(%(rows)s::json) AS i(
     id bigint, send_token bigint, title text, body text, data jsonb, provider text)
-WHERE d.id = i.id AND (d.status = 'pending' OR d.status = 'sending' AND d.send_token = i.send_token)
+WHERE d.id = i.id AND (d.status = 'sending') = (d.send_token IS NOT DISTINCT FROM i.send_token)
+  AND d.status IN ('pending', 'sending')
 RETURNING d.send_token, d.id
 """
 
@@ -104,6 +106,9 @@ class StartSends:
         if cancelled := [d for change in changes if ours.get(change.notification_id) for d in change.deliveries]:
             cursor.execute(TAKE_BACK, rows(cancelled))
         holds, once_dead = hold_back(cursor, [d for d in claimed if d.send_token in ids], hand)
+        if missing := [d for d in claimed if d.send_token not in ids]:
+            again, held = held_before(cursor, missing)
+            ids, holds = ids | again, holds | held
         return [Started(ids, ours.get(change.notification_id, ""), holds, once_dead) for change in changes]
 
     def _row(self) -> dict[str, Any]:

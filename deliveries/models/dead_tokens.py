@@ -40,6 +40,8 @@ class DeadToken(models.Model):
             models.Index(
                 fields=["report_due_at"], name="dead_tokens_to_report", condition=models.Q(report_due_at__isnull=False)
             ),
+            models.Index(fields=["held_at"], name="dead_tokens_held", condition=models.Q(held_at__isnull=False)),
+            models.Index(fields=["died_at"], name="dead_tokens_died"),
         ]
 
     def __str__(self) -> str:

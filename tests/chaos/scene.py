@@ -229,7 +229,8 @@ class Scene:
         return dict(rows)
 
     def hurry(self, like: str = "%") -> None:
-        """Moves the clock of these rows instead of waiting: all that waits for its next attempt is due now."""
+        """Moves the clock of these rows instead of waiting: all that waits is due now, and all brakes are over."""
+        query("UPDATE brakes SET until = now() - interval '1 h', taken = 0")
         query(
             "UPDATE push_deliveries SET next_attempt_at = now() WHERE next_attempt_at > now()"
             " AND notification_id LIKE %s",

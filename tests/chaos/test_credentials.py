@@ -10,6 +10,7 @@ from tests.chaos.scene import Scene, at_work, wait
 from tests.world import counted, eventually
 
 BATCH = 40  # notifications, five times a second: some are always in the air
+WAITING = 1000  # notifications at a cold start
 ENOUGH = 100  # notifications that show that sending goes on
 
 
@@ -45,6 +46,27 @@ def goes_on(scene: Scene) -> None:
 
 
 @pytest.mark.fault("credentials rotated")
+def test_a_cold_start_fetches_one_token_for_each_process_and_a_revoked_one_costs_one_more(scene):
+    scene.publish(f"n{number}" for number in range(WAITING))
+    before = tokens(scene)
+    workers = [scene.worker(), scene.worker()]
+    scene.drained()
+    assert tokens(scene) == before + len(workers), "however many sends begin at once"
+    with steady_stream(scene):
+        goes_on(scene)
+        scene.sandbox.revoke_tokens()
+        goes_on(scene)
+        eventually(lambda: tokens(scene) == before + 2 * len(workers), what="one refresh for each process")
+        goes_on(scene)
+    scene.drained()
+    assert tokens(scene) == before + 2 * len(workers)
+    assert scene.statuses() == {"sent": len(scene.confirmed)}
+    assert counted("push_attempts", "outcome") == {}, "nobody had to wait"
+    assert counted("brakes", "scope") == {}
+    scene.check()
+
+
+@pytest.mark.fault("credentials rotated")
 def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
     workers = [scene.worker(), scene.worker()]
     at_work(scene, *workers)
@@ -60,16 +82,21 @@ def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
         whole = key_file.read_bytes()
         key_file.write_bytes(whole[: len(whole) // 2])
         scene.sandbox.revoke_tokens()
-        eventually(lambda: counted("push_attempts", "error_code").get("credentials_malformed", 0) > BATCH, what="waits")
+        eventually(
+            lambda: counted("push_deliveries", "error_code").get("credentials_malformed", 0) > BATCH, what="waits"
+        )
+        eventually(lambda: counted("brakes", "scope") == {"process": len(workers)}, what="a brake for each process")
         wait(1)
         before = tokens(scene)
         scene.sandbox.rotate_key()
         goes_on(scene)
         assert tokens(scene) == before + len(workers), "as soon as the file is whole"
-    scene.hurry()
-    scene.drained()
+    scene.drained()  # by itself: nobody waits for the end of a pause
     assert scene.statuses() == {"sent": len(scene.confirmed)}
     assert set(counted("push_attempts", "outcome")) == {"waiting"}
+    for worker in workers:
+        assert worker.words().count("Nothing is sent through fcm by this process") == 1, "one line, not one for each"
+        assert worker.words().count("The pause is over: fcm") == 1
     assert set(counted("push_deliveries", "attempts")) == {1}, "only the one that succeeded, of each"
     for worker, size in zip(workers, sizes, strict=True):
         scene.check_size(worker, size)
