@@ -99,8 +99,16 @@ def found(document: Any, places: Places) -> Iterator[Any]:
 
 
 def first(document: Any, places: Places) -> Any:
-    """The first of these values, None where there is none."""
-    return next(found(document, places), None)
+    """The first of these values, None where there is none. Without a generator: 26 times for every message."""
+    for keys, names in places:
+        node = document
+        for key in keys:
+            node = node.get(key) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            for name in names:
+                if not is_blank(value := node.get(name)):
+                    return value
+    return None
 
 
 def has_place(document: Any, places: Places) -> bool:
