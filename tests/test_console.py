@@ -86,7 +86,7 @@ def test_a_long_id_is_broken_and_one_of_blanks_can_be_clicked_on(admin_client):
 
 
 def test_a_topic_is_no_secret(admin_client):
-    row = delivery(notification("n-1"), device_token="news", target="topic")
+    row = delivery(notification("n-1"), "news", target="topic")
     assert "topic news" in text(admin_client.get(opened(row)))
 
 
