@@ -160,10 +160,10 @@ def test_the_user_service_is_told_once(engine, sandbox, caplog):
     assert token not in caplog.text
 
 
-def test_a_token_died_when_its_send_began(engine, sandbox):
+def test_a_token_died_when_its_send_began(engine, slow_sandbox):
     """Who registered it while the answer was on its way has registered it since."""
-    sandbox.control("fcm", "slow", latency_ms=500)
-    carried(engine(), sandbox, message("n1", "dead-1"))
+    world = {name.lower(): value for name, value in slow_sandbox.variables().items()}
+    carried(engine(**world), slow_sandbox, message("n1", "dead-1"))
     [[took]] = query(
         "SELECT extract(epoch FROM d.updated_at - t.died_at)::float8 FROM push_deliveries d, dead_tokens t"
     )
