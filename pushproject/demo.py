@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
+from py_vapid import Vapid02
 
 from pushproject.environment import BASE_DIR, Environment
 from pushproject.processes import answers, end, free_port, spawn
@@ -107,7 +108,20 @@ class Demo:
             "API_GATEWAY_URL": self.sandbox,
             "FCM_ENDPOINT": self.sandbox,
             "GOOGLE_APPLICATION_CREDENTIALS": str(self._sandbox_dir / "service-account.json"),
+            "VAPID_PRIVATE_KEY_FILE": str(self._vapid_key()),
+            "VAPID_SUBJECT": "mailto:operator@example.org",
+            "WEBPUSH_LOOPBACK": "true",
         }
+
+    def _vapid_key(self) -> Path:
+        """The key file of Web Push, made for the first demo and kept: another key would make browsers foreign."""
+        path = self.directory / "vapid-private-key.pem"
+        if not path.exists():
+            vapid = Vapid02()
+            vapid.generate_keys()
+            path.touch(mode=0o600)
+            path.write_bytes(vapid.private_pem())
+        return path
 
     def _start(self, name: str, arguments: list[str], address: str) -> None:
         command = [sys.executable, *arguments]

@@ -89,6 +89,7 @@ def first(passable):
 def test_every_ending_is_shown(first):
     for about, ending in (
         ("sent, to three devices", "sent"),
+        ("sent, to a browser", "sent"),
         ("failed, the app was removed", "failed UNREGISTERED"),
         ("skipped, the user opted out", "skipped opted_out"),
         ("skipped, no device", "skipped no_device"),

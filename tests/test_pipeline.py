@@ -141,7 +141,7 @@ def test_a_dry_run_is_no_send_and_says_what_fcm_would_do(engine, sandbox):
         message("some", "mixed-1", dry_run=True),
         message("refused", "dead-1", dry_run=True),
     )
-    would = ("skipped", "dry_run", "FCM would take it; nothing was sent.")
+    would = ("skipped", "dry_run", "It was checked and would be taken; nothing was sent.")
     endings = query("SELECT notification_id, status, error_code, error_message FROM notifications")
     assert {id: ending for id, *ending in endings} == {
         "taken": [*would],

@@ -21,6 +21,7 @@ OWN_CLOCK = {
     "broker/rabbitmq.py",
     "checks.py",
     "console/api_keys.py",
+    "console/brakes.py",
     "console/columns.py",
     "console/words.py",
     "doctor/database.py",

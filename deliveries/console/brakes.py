@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -112,14 +112,10 @@ class HeldUpAdmin(OperableAdmin):
 
     fieldsets: ClassVar[Any] = None
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"notices": _notices(), **(extra_context or {})})
-
-
-def _notices() -> list[str]:
-    wide = Brake.objects.filter(scope__in=("project", "process"), until__gt=timezone.now()).order_by("scope", "key")
-    return [
-        f"Nothing is sent through {brake.provider} by {'anybody' if brake.scope == 'project' else brake.subject}: "
-        f"{brake.code}. {conceal_text(brake.advice)} The pause ends {age(brake.until)}."
-        for brake in wide[:MOST_NOTICES]
-    ]
+    def notices(self) -> list[str]:
+        wide = Brake.objects.filter(scope__in=("project", "process"), until__gt=Now()).order_by("scope", "key")
+        return [
+            f"Nothing is sent through {brake.provider} by {'anybody' if brake.scope == 'project' else brake.subject}: "
+            f"{brake.code}. {conceal_text(brake.advice)} The pause ends {age(brake.until)}."
+            for brake in wide[:MOST_NOTICES]
+        ]

@@ -26,6 +26,7 @@ OUTCOME_SECONDS = 20
 ENDINGS: dict[str, dict[str, Any]] = {
     "sent": {"user_id": "ok-ada", "template_id": "welcome", "variables": {"name": "Ada"}},
     "sent, to three devices": {"user_id": "multi-bea", "template_id": "order_shipped"},
+    "sent, to a browser": {"user_id": "web-ivo", "template_id": "welcome"},
     "failed, the app was removed": {"user_id": "dead-cem", "template_id": "otp"},
     "skipped, the user opted out": {"user_id": "optout-dan", "template_id": "welcome"},
     "skipped, no device": {"user_id": "nodevice-eva", "template_id": "welcome"},
