@@ -10,7 +10,7 @@ from typing import Any
 
 from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
-from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
+from providers.errors import LET_IN, CredentialTrouble, DeadToken
 from providers.exchange import Exchange, json_headers
 from providers.fcm_legacy_verdict import result, verdict
 from providers.fcm_payload import action_of, data_of, given, lifetime, notification_of, size_of, written
@@ -52,8 +52,8 @@ class FcmLegacy:
         except CredentialTrouble as trouble:
             self._trouble = trouble
             raise
-        except (DeadToken, ForeignToken, Rejected, Throttled) as refusal:
-            if refusal.http_status in range(200, 300):  # a word about the token or the push: the key let us in
+        except LET_IN as refusal:
+            if refusal.http_status in range(200, 300):  # all else may be said before anybody looks at the key
                 self._trouble = None
             raise
         self._trouble = None
