@@ -31,6 +31,7 @@ class Reply:
     kinds: frozenset[str] = frozenset()  # of Google's details
     fields: tuple[str, ...] = ()  # that are complained of
     apns_gone: bool = False
+    says_when: bool = False  # by a Retry-After
 
     @property
     def word(self) -> str:
