@@ -101,7 +101,7 @@ class Provider(Protocol):
         """
 
     def health(self) -> dict[str, Any]:
-        """What an operator wants to know, as JSON; `ok` is False while sends are held back."""
+        """What an operator wants to know, as JSON; `ok` is False while sends at large are held back."""
 
     async def close(self) -> None:
         """Lets go of what it owns; the HTTP client is the caller's."""

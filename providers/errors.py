@@ -104,3 +104,7 @@ class UnknownOutcome(ProviderError):
 
     retryable = True
     outcome_unknown = True
+
+
+#: A word about the token, the push or a quota: whoever says it has let us in, so the credentials are well.
+LET_IN: tuple[type[ProviderError], ...] = (DeadToken, ForeignToken, Rejected, Throttled)

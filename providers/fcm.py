@@ -13,7 +13,7 @@ import orjson
 from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
 from providers.credentials import ServiceAccount
-from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
+from providers.errors import LET_IN, CredentialTrouble
 from providers.exchange import Exchange, json_headers
 from providers.fcm_message import encode
 from providers.fcm_verdict import verdict
@@ -71,12 +71,7 @@ class Fcm:
         except CredentialTrouble as trouble:
             self._trouble, self._renewals = trouble, self._account.renewals
             raise
-        except (
-            DeadToken,
-            ForeignToken,
-            Rejected,
-            Throttled,
-        ):  # a word about the token, the push or a quota: FCM let us in
+        except LET_IN:
             self._trouble = None
             raise
         self._trouble = None

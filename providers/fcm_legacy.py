@@ -10,11 +10,12 @@ from typing import Any
 
 from providers.base import PushMessage, SendReceipt, Target
 from providers.breaker import Breaker
-from providers.errors import CredentialTrouble, DeadToken, ForeignToken, Rejected, Throttled
+from providers.errors import LET_IN, CredentialTrouble, DeadToken
 from providers.exchange import Exchange, json_headers
 from providers.fcm_legacy_verdict import result, verdict
-from providers.fcm_payload import action_of, data_of, given, lifetime, notification_of, size_of, written
+from providers.fcm_payload import app_data, size_of, written
 from providers.http import Answer, HttpClient
+from providers.payload import action_of, given, lifetime, notification_of
 
 API_URL = "https://fcm.googleapis.com/fcm/send"
 
@@ -52,8 +53,8 @@ class FcmLegacy:
         except CredentialTrouble as trouble:
             self._trouble = trouble
             raise
-        except (DeadToken, ForeignToken, Rejected, Throttled) as refusal:
-            if refusal.http_status in range(200, 300):  # a word about the token or the push: the key let us in
+        except LET_IN as refusal:
+            if refusal.http_status in range(200, 300):  # all else may be said before anybody looks at the key
                 self._trouble = None
             raise
         self._trouble = None
@@ -100,7 +101,7 @@ def _document(message: PushMessage) -> dict[str, Any]:
         document["collapse_key"] = message.collapse_key
     if message.dry_run:
         document["dry_run"] = True
-    if data := data_of(message):
+    if data := app_data(message):
         document["data"] = data
     return document
 

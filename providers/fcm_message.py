@@ -16,7 +16,8 @@ from hashlib import sha256
 from typing import Any
 
 from providers.base import PushMessage
-from providers.fcm_payload import action_of, address_of, data_of, given, lifetime, notification_of, size_of, written
+from providers.fcm_payload import app_data, size_of, written
+from providers.payload import action_of, given, lifetime, notification_of, page_of
 
 #: What a push service takes as a Topic: RFC 8030, 5.4.
 _WEB_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -40,7 +41,7 @@ def _message(message: PushMessage) -> dict[str, Any]:
     }
     if not message.data_only:
         document["notification"] = notification_of(message)
-    if data := data_of(message):
+    if data := app_data(message):
         document["data"] = data
     if message.analytics_label:
         document["fcm_options"] = {"analytics_label": message.analytics_label}
@@ -107,8 +108,8 @@ def _webpush(message: PushMessage, ttl: int) -> dict[str, Any]:
     if message.data_only:
         return webpush
     webpush["notification"] = {"tag": message.replaces}
-    if (address := address_of(message)) and address.startswith("https://"):  # FCM takes no other
-        webpush["fcm_options"] = {"link": address}
+    if page := page_of(message):  # FCM takes no other address
+        webpush["fcm_options"] = {"link": page}
     return webpush
 
 

@@ -1,24 +1,21 @@
-"""What both of FCM's wire formats say of a push in the same way: its data, its lifetime, its size.
+"""What both of FCM's wire formats demand of a push: the keys of its data, its size.
 
 https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
-from providers.base import PushMessage, is_address
+from providers.base import PushMessage
 from providers.errors import Rejected
+from providers.payload import address_of, as_json, data_of
 
 logger = logging.getLogger(__name__)
 
-MAX_TTL = 2_419_200
 #: Bytes that FCM takes of what one device gets: the keys and values of data and notification.
 MAX_PAYLOAD = 4096
 #: What Google documents for topics. In 2026 it took as much as for a device, so more is sent, and said.
@@ -32,10 +29,7 @@ def written(document: dict[str, Any], message: PushMessage, measured: Callable[[
 
     `measured` says how many bytes FCM would count; of a body that is no longer than the limit it need not be asked.
     """
-    try:
-        body = orjson.dumps(document)
-    except orjson.JSONEncodeError:
-        raise Rejected("invalid_text", "The message has text that is not valid Unicode.") from None
+    body = as_json(document)
     if len(body) > (DOCUMENTED_FOR_TOPICS if message.target == "topic" else MAX_PAYLOAD):
         _check_size(message, measured(document))
     return body
@@ -48,22 +42,12 @@ def size_of(value: Any) -> int:
     return len(str(value).encode())
 
 
-def notification_of(message: PushMessage) -> dict[str, Any]:
-    """What every phone shows."""
-    notification = {"title": message.title, "body": message.body}
-    if message.image:
-        notification["image"] = message.image
-    return notification
-
-
-def data_of(message: PushMessage) -> dict[str, str]:
+def app_data(message: PushMessage) -> dict[str, str]:
     """What the app gets; raises Rejected. An address goes along as `link`: only the web has a field for it."""
-    data = {}
-    for key, value in message.data.items():
-        if is_reserved(key):
-            advice = f"FCM keeps the data key {key[:64]!r} for itself. Give it another name."
-            raise Rejected("reserved_data_key", advice)
-        data[key] = value if isinstance(value, str) else _json(value)
+    for key in filter(is_reserved, message.data):
+        advice = f"FCM keeps the data key {key[:64]!r} for itself. Give it another name."
+        raise Rejected("reserved_data_key", advice)
+    data = data_of(message)
     if address := address_of(message):
         data.setdefault("link", address)
     return data
@@ -75,36 +59,6 @@ def is_reserved(key: str) -> bool:
     https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
     """
     return key in RESERVED_KEYS or key.startswith(RESERVED_PREFIXES)
-
-
-def lifetime(message: PushMessage) -> int:
-    """Seconds, within what FCM takes."""
-    return min(max(int(message.ttl), 0), MAX_TTL)
-
-
-def address_of(message: PushMessage) -> str | None:
-    """The address that a tap opens; None where there is none."""
-    for said in (message.link, message.click_action):
-        if said and is_address(said):
-            return said
-    return None
-
-
-def action_of(message: PushMessage) -> str | None:
-    """The action that a tap starts; None where there is none. As one, an address would make a tap do nothing."""
-    for said in (message.click_action, message.link):
-        if said and not is_address(said):
-            return said
-    return None
-
-
-def given(fields: dict[str, Any]) -> dict[str, Any]:
-    """Those of the fields that say something. Zero does: it takes a badge away."""
-    return {name: value for name, value in fields.items() if value not in (None, "")}
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _check_size(message: PushMessage, size: int) -> None:

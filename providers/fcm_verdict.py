@@ -29,6 +29,7 @@ from providers.verdicts import PROJECT_QUOTA, TARGET_QUOTA, Condition, Reply, Ro
 
 _WORD = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
 _FIELD = re.compile(r"[\w.\[\]-]{1,100}", re.ASCII)
+_UNNAMED = "an unnamed field"
 
 
 def verdict(answer: Answer) -> ProviderError:
@@ -52,7 +53,8 @@ def read(answer: Answer) -> Reply:
         reason=_first_word(details, "ErrorInfo", "reason"),
         status=_word(error.get("status")),
         text=str(error.get("message", "")),
-        fields=tuple(_bad_fields(details))[:5],
+        kinds=frozenset(kind for kind, _ in details),
+        fields=tuple(dict.fromkeys(_bad_fields(details))),
         apns_gone=any(kind == "ApnsError" and _gone(detail) for kind, detail in details),
     )
 
@@ -75,13 +77,12 @@ def _word(value: object) -> str:
 
 
 def _bad_fields(details: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    """Names of fields, without the descriptions: those quote what was in them."""
+    """Names of fields, without the descriptions: those quote what was in them. What is no name is a complaint too."""
     for kind, detail in details:
         violations = detail.get("fieldViolations") if kind == "BadRequest" else None
         for violation in violations if isinstance(violations, list) else ():
             field = violation.get("field") if isinstance(violation, dict) else None
-            if isinstance(field, str) and _FIELD.fullmatch(field):
-                yield field
+            yield field if isinstance(field, str) and _FIELD.fullmatch(field) else _UNNAMED
 
 
 def _gone(apns: dict[str, Any]) -> bool:
@@ -90,19 +91,23 @@ def _gone(apns: dict[str, Any]) -> bool:
 
 def _blames_the_token(reply: Reply) -> bool:
     """INVALID_ARGUMENT means a dead token only where nothing else is complained of."""
-    return bool(reply.fields) and set(reply.fields) <= {"message.token", "message.fid"}
+    blamed = set(reply.fields)
+    return bool(blamed) and blamed <= {"message.token", "message.fid"} and "ApnsError" not in reply.kinds
 
 
 def _blames_the_token_in_words(reply: Reply) -> bool:
-    return not reply.fields and "registration token is not a valid" in reply.text
+    return reply.kinds.isdisjoint({"BadRequest", "ApnsError"}) and "registration token is not a valid" in reply.text
 
 
 _APPLE_SAYS_GONE = Condition("its `ApnsError` says 410 or `Unregistered`", lambda reply: reply.apns_gone)
-_TOKEN_IS_BLAMED = Condition("its `BadRequest` blames nothing but `message.token` or `message.fid`", _blames_the_token)
-_TOKEN_IS_BLAMED_IN_WORDS = Condition(
-    "it has no `BadRequest`, and its text says that the registration token is not valid", _blames_the_token_in_words
+_TOKEN_IS_BLAMED = Condition(
+    "its `BadRequest` blames nothing but `message.token` or `message.fid`, and it has no `ApnsError`", _blames_the_token
 )
-_NAMES_A_FIELD = Condition("its `BadRequest` names a field", lambda reply: bool(reply.fields))
+_TOKEN_IS_BLAMED_IN_WORDS = Condition(
+    "it has neither a `BadRequest` nor an `ApnsError`, and its text says that the registration token is not valid",
+    _blames_the_token_in_words,
+)
+_NAMES_A_FIELD = Condition("its `BadRequest` names a field", lambda reply: bool({*reply.fields} - {_UNNAMED}))
 _NOT_FOUND = Condition("its status is `NOT_FOUND`", lambda reply: reply.status == "NOT_FOUND")
 
 _MALFORMED = "This is not a registration token of FCM: it is dead. Forget it, and check what the app registers."

@@ -203,12 +203,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value.isascii() and value.isdigit():
             return float(value[:9])
         return (parsedate_to_datetime(value) - _date(headers)).total_seconds()
-    except (ValueError, TypeError):  # a header that is no text; TypeError: one of the dates has no zone
+    except (ValueError, TypeError, OverflowError):  # it is no text; one of the dates has no zone; no year is so large
         return None
 
 
 def _date(headers: Mapping[str, str]) -> datetime:
     try:
         return parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.now(UTC)

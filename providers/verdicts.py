@@ -12,6 +12,9 @@ from providers.http import Answer, retry_after
 #: Seconds: the wait when the provider asks for one without saying how long, and what is believed when it says.
 DEFAULT_WAIT, SHORTEST_WAIT, LONGEST_WAIT = 60.0, 10.0, 3600.0
 
+#: Names of fields that one sentence has room for.
+FIELDS = 5
+
 TARGET_QUOTA = partial(Throttled, scope="target")
 PROJECT_QUOTA = partial(Throttled, scope="project")
 
@@ -25,8 +28,10 @@ class Reply:
     reason: str = ""  # of Google's ErrorInfo
     status: str = ""  # Google's canonical one
     text: str = ""
+    kinds: frozenset[str] = frozenset()  # of Google's details
     fields: tuple[str, ...] = ()  # that are complained of
     apns_gone: bool = False
+    says_when: bool = False  # by a Retry-After
 
     @property
     def word(self) -> str:
@@ -81,7 +86,7 @@ def judge(answer: Answer, reply: Reply, table: Sequence[Row]) -> ProviderError:
     wait = retry_after(answer.headers)
     if wait is not None:
         wait = min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
-    advice = row.advice.format(fields=", ".join(reply.fields), http=reply.http_status)
+    advice = row.advice.format(fields=", ".join(reply.fields[:FIELDS]), http=reply.http_status)
     error = row.error(row.word or reply.word, advice, http_status=reply.http_status, retry_after=wait)
     if wait is None and not error.burns_attempt:
         error.retry_after = DEFAULT_WAIT

@@ -22,7 +22,7 @@ from providers.errors import (
     ServerTrouble,
     UnknownOutcome,
 )
-from providers.http import Answer
+from providers.http import Answer, retry_after
 from providers.verdicts import TARGET_QUOTA, Condition, Reply, Row, judge
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{1,63}")
@@ -54,7 +54,8 @@ def read(answer: Answer) -> Reply:
     except (orjson.JSONDecodeError, LookupError, TypeError):
         reason = None
     code = reason if isinstance(reason, str) and _WORD.fullmatch(reason) else ""
-    return Reply(answer.status, code=code, text=answer.body[:2000].decode(errors="replace"))
+    text = answer.body[:2000].decode(errors="replace")
+    return Reply(answer.status, code=code, text=text, says_when=retry_after(answer.headers) is not None)
 
 
 def _location(answer: Answer) -> str:
@@ -75,6 +76,7 @@ def _not_let_in(code: str, advice: str, **more: Any) -> CredentialTrouble:
 _OF_ANOTHER_KEY = Condition(
     "its text says that the public keys do not match", lambda reply: _ANOTHER_KEY.search(reply.text) is not None
 )
+_SAYS_WHEN = Condition("it has a `Retry-After`", lambda reply: reply.says_when)
 _CORRECT = "the subscription is kept. Correct the notification and send it anew."
 _FOREIGN = (
     "This subscription was made with another VAPID key: it is kept, and left alone for a day. If there are many of "
@@ -103,6 +105,9 @@ TABLE = (
     Row("target_quota", 429, None, TARGET_QUOTA,
         "Too many pushes to this browser, so they wait; the subscription is kept. "
         "Nothing is lost; if it happens often, send it fewer."),
+    Row("throttled", 406, None, TARGET_QUOTA,
+        "Microsoft's push service takes no more for now, so pushes to this browser wait; the subscription is kept. "
+        "Nothing is lost; if it happens often, send it fewer.", _SAYS_WHEN),
     Row("timed_out", 408, None, RetryLater,
         "The push service gave up waiting for the request, so nothing was sent; the subscription is kept. "
         "If this goes on, look at the network."),

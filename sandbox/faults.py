@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.answers import error_page, garbage
-from sandbox.orders import SERVICES, Order
+from sandbox.orders import FAULTS, SERVICES, Order
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refuse = Callable[[int, int | None], web.Response]
@@ -103,10 +103,10 @@ class Faults:
 
         return guarded
 
-    def struck(self, service: str) -> Fault | None:
-        """The fault that a request to the service meets, which counts it; None when all is well."""
+    def struck(self, service: str, kinds: Container[str] = FAULTS) -> Fault | None:
+        """The fault that a request to the service meets, if it is of these kinds, which counts it; else None."""
         fault = self._now[service]
-        if fault.kind == "none" or fault.is_over():
+        if fault.kind == "none" or fault.kind not in kinds or fault.is_over():
             return None
         fault.strike()  # before anything is waited for: others ask at the same time
         return fault

@@ -1,11 +1,11 @@
 """FCM's HTTP v1 `messages:send`, the checks in one order: a message with several faults is refused for the first.
 
 1. The address: method and path (routing), project.
-2. The caller: a token that was given out, has not expired and has the scope.
+2. The caller: a token that was given out, has not expired and has the scope; a scripted fault about the caller.
 3. to 6. The body: JSON and schema, one target, syntax and rules, size (fcm_reading, fcm_rules).
 7. The quotas of the project, the device, the topic.
 8. The state of the token.
-9. The scripted fault.
+9. Any other scripted fault.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Container
 from functools import partial
 from itertools import count
 
@@ -21,12 +22,13 @@ from aiohttp import web
 from sandbox.answers import error_page, garbage, json_answer
 from sandbox.book import Book
 from sandbox.devices import state_of
-from sandbox.faults import Fault, Faults
+from sandbox.faults import Endpoint, Fault, Faults
 from sandbox.fcm_reading import Asked, seen, understood, whose
-from sandbox.fcm_verdicts import SCRIPTED, VERDICTS
+from sandbox.fcm_verdicts import ABOUT_THE_CALLER, SCRIPTED, VERDICTS
 from sandbox.google_errors import RefusedError, wrong_project
 from sandbox.oauth import PROJECT, AccessTokens
 from sandbox.options import Options
+from sandbox.orders import FAULTS
 from sandbox.quotas import Quotas
 
 
@@ -61,14 +63,23 @@ class Fcm:
     async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         """Raises RefusedError for the first check that fails."""
         self._check_caller(request)
+        return await self._past_fault(ABOUT_THE_CALLER, request, body, partial(self._let_in, body))
+
+    async def _let_in(self, body: bytes, request: web.Request) -> web.StreamResponse:
+        """What is said of the message, once it is clear that its caller may send."""
         asked = self._right(body)
-        take = partial(self._take, asked)
-        fault = self._faults.struck("fcm")
+        return await self._past_fault(FAULTS, request, body, partial(self._take, asked))
+
+    async def _past_fault(
+        self, kinds: Container[str], request: web.Request, body: bytes, then: Endpoint
+    ) -> web.StreamResponse:
+        """What `then` answers, or in its place the scripted fault of one of these kinds."""
+        fault = self._faults.struck("fcm", kinds)
         if fault is None:
-            return await take(request)
+            return await then(request)
         if not fault.lets_through():
             self._book.refused(fault.kind, whose(body))
-        return await self._faults.suffer(fault, request, take, _scripted)
+        return await self._faults.suffer(fault, request, then, _scripted)
 
     def _check_caller(self, request: web.Request) -> None:
         if request.match_info["project"] != PROJECT:

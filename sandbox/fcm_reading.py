@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from sandbox.apns_rules import check_headers
 from sandbox.book import Entry
 from sandbox.fcm_json import Violations
 from sandbox.fcm_rules import TARGETS, Message, check_content, check_one_target
@@ -29,8 +30,11 @@ def understood(body: bytes, sizes: str) -> Asked:
     request = _parsed(body)
     message = check_one_target(request.get("message"))
     check_content(message, sizes)
+    dry_run = request.get("validate_only", False)
+    if not dry_run:  # whoever it is for, so that it shows on an Android phone too
+        check_headers(message.get("apns", {}))
     kind = next(name for name in TARGETS if name in message)
-    return Asked(message, kind, message[kind], request.get("validate_only", False))
+    return Asked(message, kind, message[kind], dry_run)
 
 
 def whose(body: bytes) -> Entry:

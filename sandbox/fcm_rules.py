@@ -22,6 +22,8 @@ _TOPIC = re.compile(r"[a-zA-Z0-9-_.~%]{1,900}")
 _LABEL = re.compile(r"[a-zA-Z0-9-_.~%]{1,50}")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _IN_TOPIC = re.compile(r"\s*'[a-zA-Z0-9-_.~%]+'\s+in\s+topics\s*")
+_WEB_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")  # RFC 8030, section 5.4
+_LINK = re.compile(r"https://([^\s/?#@]*@)?[^\s/?#:@][^\s/?#@]*([/?#].*)?", re.DOTALL)
 _URGENCY = {"very-low", "low", "normal", "high"}
 
 
@@ -46,6 +48,7 @@ def check_content(message: Message, sizes: str) -> None:
     _check_data_keys(message)
     _check_android(message, "android")
     _check_android(message, "android_v2")
+    _check_badge(message.get("apns", {}))
     _check_webpush(message.get("webpush", {}))
     _check_labels(message)
     _check_size(message, MAX_TOPIC_BYTES[sizes])
@@ -108,6 +111,12 @@ def _check_looks(notification: Message, path: str) -> None:
         raise invalid(f"{path}.light_settings.color", "Color components must be between 0 and 1.")
 
 
+def _check_badge(apns: Message) -> None:
+    aps = apns.get("payload", {}).get("aps")
+    if isinstance(aps, dict) and type(aps.get("badge", 0)) is not int:  # True is an int to `isinstance`
+        raise invalid("message.apns.payload.aps.badge", "Invalid APNs badge, must be an integer.")
+
+
 def _check_webpush(webpush: Message) -> None:
     headers = {name.lower(): value for name, value in webpush.get("headers", {}).items()}
     ttl = headers.get("ttl", "0")
@@ -115,8 +124,10 @@ def _check_webpush(webpush: Message) -> None:
         raise invalid("message.webpush.headers", "TTL must be a non-negative integer.")
     if headers.get("urgency", "normal") not in _URGENCY:
         raise invalid("message.webpush.headers", "Invalid Urgency header.")
+    if not _WEB_TOPIC.fullmatch(headers.get("topic", "none")):
+        raise invalid("message.webpush.headers", "Invalid Topic header.")
     link = webpush.get("fcm_options", {}).get("link")
-    if link is not None and not link.startswith("https://"):
+    if link is not None and not _LINK.fullmatch(link):
         raise invalid("message.webpush.fcm_options.link", "Link must be an HTTPS URL.")
 
 

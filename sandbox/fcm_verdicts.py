@@ -96,3 +96,6 @@ SCRIPTED: dict[str, Callable[[int | None, str | None], RefusedError]] = {
     "refuse500": lambda *_: internal(),
     "refuse504": lambda *_: timed_out(),
 }
+
+#: Faults that Google tells of where it looks at the caller, before it reads what is asked.
+ABOUT_THE_CALLER = ("refuse401", "refuse403", "refuse404", "html404", "disabled", "noscope")

@@ -95,6 +95,12 @@ def invalid(field: str, text: str) -> RefusedError:
     return RefusedError(400, "INVALID_ARGUMENT", text, *details)
 
 
+def refused_by_apple(reason: str) -> RefusedError:
+    """What FCM says where Apple does not take a message for what stands in it."""
+    details = (fcm_error("INVALID_ARGUMENT"), apns_error(400, reason))
+    return RefusedError(400, "INVALID_ARGUMENT", "Request contains an invalid argument.", *details)
+
+
 def unparsable(violations: Sequence[tuple[str, str]]) -> RefusedError:
     """What the JSON parser in front of FCM says: no FcmError."""
     text = "\n".join(description for _, description in violations)

@@ -512,7 +512,28 @@ def test_the_advice_names_the_fields() -> None:
     for details, words in (((fields, INVALID), "refused"), ((fields,), "cannot read")):
         body = error(400, "INVALID_ARGUMENT", *details)
         found = verdict(Answer(400, {}, json.dumps(body).encode()))
-        assert found.advice.startswith(f"FCM {words} message.android.ttl, message.data[0].value of the push;")
+        named = "message.android.ttl, message.data[0].value, an unnamed field of the push;"
+        assert found.advice.startswith(f"FCM {words} {named}")
+
+
+TOKEN_IN_WORDS = "The registration token is not a valid FCM registration token"
+
+
+@pytest.mark.parametrize(
+    ("details", "text"),
+    [
+        ([bad_request("message.data[my key]", "message.token")], "some words"),
+        ([bad_request(*["message.token"] * 5, "message.data")], "some words"),
+        ([bad_request("message.token"), bad_request("")], "some words"),
+        ([bad_request("message.token"), apns_error(400, "PayloadTooLarge")], "some words"),
+        ([apns_error(400, "PayloadTooLarge")], TOKEN_IN_WORDS),
+        ([bad_request("message.data[my key]")], TOKEN_IN_WORDS),
+        ([bad_request()], TOKEN_IN_WORDS),
+    ],
+)
+def test_a_token_lives_where_anything_else_is_complained_of_too(details: list[dict[str, Any]], text: str) -> None:
+    body = error(400, "INVALID_ARGUMENT", *details, INVALID, text=text)
+    assert type(verdict(Answer(400, {}, json.dumps(body).encode()))) is Rejected
 
 
 @pytest.mark.parametrize(

@@ -447,6 +447,8 @@ async def test_no_place_is_lost_by_requests_that_fail() -> None:
         ({"retry-after": "1.5e9"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "٣"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 2100 00:00:00 +99999999999999"}, None),
         ({"retry-after": ""}, None),
         ({}, None),
     ],
@@ -455,7 +457,16 @@ def test_a_retry_after_is_read_or_there_is_none(headers: dict[str, str], seconds
     assert retry_after(headers) == seconds
 
 
-def test_without_a_date_of_the_peer_our_own_clock_serves() -> None:
-    far = retry_after({"retry-after": "Fri, 31 Dec 2100 00:00:00 GMT"})
+@pytest.mark.parametrize(
+    "date",
+    [
+        {},
+        {"date": "today"},
+        {"date": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"},
+        {"date": "Mon, 01 Jan 2026 00:00:00 +99999999999999"},
+    ],
+)
+def test_without_a_date_of_the_peer_our_own_clock_serves(date: dict[str, str]) -> None:
+    far = retry_after({"retry-after": "Fri, 31 Dec 2100 00:00:00 GMT"} | date)
     assert far is not None
     assert far > 365 * 86400

@@ -11,6 +11,8 @@ import pytest
 import requests
 
 from tests.sandbox_process import (
+    APNS_ERROR,
+    BAD_REQUEST,
     Sandbox,
     details_of,
     fcm_code,
@@ -133,6 +135,14 @@ FCM_REFUSES = [
         {"token": "ok-1", "webpush": {"fcmOptions": {"link": "http://example.com"}}},
         "message.webpush.fcm_options.link",
     ),
+    ({"token": "ok-1", "webpush": {"fcmOptions": {"link": "https://"}}}, "message.webpush.fcm_options.link"),
+    ({"token": "ok-1", "webpush": {"fcmOptions": {"link": "https:///order"}}}, "message.webpush.fcm_options.link"),
+    ({"token": "ok-1", "webpush": {"fcmOptions": {"link": "https://me@/a"}}}, "message.webpush.fcm_options.link"),
+    ({"token": "ok-1", "webpush": {"headers": {"Topic": "a" * 33}}}, "message.webpush.headers"),
+    ({"token": "ok-1", "webpush": {"headers": {"topic": "a b"}}}, "message.webpush.headers"),
+    ({"token": "ok-1", "webpush": {"headers": {"Topic": ""}}}, "message.webpush.headers"),
+    ({"token": "ok-1", "apns": {"payload": {"aps": {"badge": "3"}}}}, "message.apns.payload.aps.badge"),
+    ({"token": "ok-1", "apns": {"payload": {"aps": {"badge": True}}}}, "message.apns.payload.aps.badge"),
     (
         {"token": "ok-1", "fcmOptions": {"analyticsLabel": "a b"}},
         "message.fcm_options.analytics_label",
@@ -155,6 +165,42 @@ def test_fcm_refuses_and_names_the_field(sandbox: Sandbox, message: Any, field: 
     assert violated(answer) == [field]
     book = sandbox.book()
     assert (book["accepted_count"], book["refusals"]) == (0, {"INVALID_ARGUMENT": 1})
+
+
+APPLE_REFUSES = [
+    ({"apns-push-type": "background", "apns-priority": "10"}, "BadPriority"),
+    ({"apns-priority": "7"}, "BadPriority"),
+    ({"APNS-Priority": "high"}, "BadPriority"),
+    ({"apns-collapse-id": "é" * 33}, "BadCollapseId"),
+    ({"apns-expiration": "1h"}, "BadExpirationDate"),
+    ({"apns-expiration": "-1"}, "BadExpirationDate"),
+    ({"apns-push-type": "silent"}, "InvalidPushType"),
+]
+
+
+@pytest.mark.parametrize(("headers", "reason"), APPLE_REFUSES)
+def test_apple_refuses_and_fcm_says_so_once_it_has_really_sent(
+    sandbox: Sandbox, headers: dict[str, str], reason: str
+) -> None:
+    message = {"token": "ok-1", "apns": {"headers": headers}}
+    answer = sandbox.send(message)
+    assert (answer.status_code, fcm_code(answer)) == (400, "INVALID_ARGUMENT")
+    apple = details_of(answer)[APNS_ERROR]
+    assert (apple["statusCode"], apple["reason"]) == (400, reason)
+    assert BAD_REQUEST not in details_of(answer)
+    assert sandbox.send(message, validateOnly=True).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"apns-push-type": "background", "apns-priority": "5"},
+        {"apns-push-type": "background"},
+        {"apns-priority": "1", "apns-expiration": "0", "apns-collapse-id": "é" * 32},
+    ],
+)
+def test_apple_takes_what_is_right(sandbox: Sandbox, headers: dict[str, str]) -> None:
+    assert sandbox.send({"token": "ok-1", "apns": {"headers": headers}}).status_code == 200
 
 
 @pytest.mark.parametrize("condition", ["news", "'a' in topics &&", "('a' in topics", "'a' in topics 'b' in topics"])

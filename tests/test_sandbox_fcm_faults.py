@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from deliveries.doctor.fcm import examine
+from deliveries.doctor.findings import Level
 from tests.sandbox_process import (
     ERROR_INFO,
     QUOTA_FAILURE,
@@ -103,6 +106,46 @@ def test_troubles_of_the_project_have_no_word_of_fcms_own(
     answer = call_fcm(sandbox)
     assert (answer.json()["error"]["status"], fcm_code(answer)) == (status, None)
     assert details_of(answer).get(ERROR_INFO, {}).get("reason") == reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("refuse401", 401), ("refuse403", 403), ("noscope", 403), ("disabled", 403), ("refuse404", 404), ("html404", 404)],
+)
+def test_who_may_not_send_hears_so_before_anybody_reads_the_message(sandbox: Sandbox, fault: str, status: int) -> None:
+    assert sandbox.bearer
+    sandbox.clear()
+    sandbox.script("fcm", fault)
+    assert [sandbox.send(message).status_code for message in ({}, {"token": "dead-1"})] == [status] * 2
+    assert sandbox.book()["refusals"] == {fault: 2}
+
+
+@pytest.mark.parametrize(
+    ("fault", "level", "words"),
+    [
+        ("none", Level.OK, "takes pushes"),
+        ("refuse403", Level.FAILED, "roles/firebasecloudmessaging.admin"),
+        ("disabled", Level.FAILED, "Firebase Cloud Messaging API"),
+        ("noscope", Level.FAILED, "scope"),
+        ("refuse404", Level.FAILED, "FCM_PROJECT_ID"),
+    ],
+)
+def test_the_doctors_trial_sees_who_may_not_send(
+    sandbox: Sandbox, settings: Any, fault: str, level: Level, words: str
+) -> None:
+    sandbox.script("fcm", fault)
+    fcm = {"credentials_file": str(sandbox.key_file), "project_id": None, "endpoint": sandbox.url}
+    settings.PROVIDERS = {"fcm": fcm}
+    *_, finding = examine()
+    assert finding.level is level
+    assert words in f"{finding.what} {finding.fix}"
+
+
+@pytest.mark.parametrize("fault", ["down", "quota", "refuse400", "html403"])
+def test_any_other_trouble_comes_after_the_message_is_read(sandbox: Sandbox, fault: str) -> None:
+    sandbox.script("fcm", fault)
+    assert sandbox.send({"token": "dead-1"}).status_code == 404
+    assert sandbox.get("/control").json()["fcm"]["hits"] == 0
 
 
 @pytest.mark.parametrize("scope", ["device", "topic"])

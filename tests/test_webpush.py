@@ -33,18 +33,10 @@ from providers.errors import (
 )
 from providers.http import Answer
 from providers.registry import Carriers
-from providers.webpush import (
-    MAX_PAYLOAD,
-    MAX_SERVICES,
-    SIGNED_FOR,
-    Webpush,
-    build,
-    encode,
-    headers_of,
-    public_key,
-    read_subscription,
-    signer,
-)
+from providers.webpush import SIGNED_FOR, Webpush, build, public_key, signer
+from providers.webpush_message import MAX_PAYLOAD, encode, headers_of
+from providers.webpush_services import MAX_SERVICES
+from providers.webpush_subscription import read_subscription
 from providers.webpush_verdict import TABLE, read, receipt, verdict
 from pushproject.carriers import providers as providers_of
 from tests.peer import Behaviour, Peer, always, in_loop, peer
@@ -192,6 +184,23 @@ def test_an_address_is_a_link_and_a_name_an_action_wherever_they_stand(field: st
     assert shown(**{field: "OPEN_ORDER"})["notification"]["click_action"] == "OPEN_ORDER"
 
 
+def test_a_tap_may_have_an_action_beside_its_link() -> None:
+    both = shown(link="https://shop.example/o", click_action="OPEN_ORDER")["notification"]
+    assert (both["link"], both["click_action"]) == ("https://shop.example/o", "OPEN_ORDER")
+
+
+@pytest.mark.parametrize(
+    "link", ["http://shop.example", "javascript://shop.example/%0aalert(1)", "shop://order/7", "https://", "https:///a"]
+)
+def test_a_browser_is_sent_to_no_address_but_a_page_that_is_encrypted(link: str) -> None:
+    assert "shop" not in json.dumps(shown(link=link))
+    assert not shown(link=link)["notification"].keys() & {"link", "click_action"}
+
+
+def test_any_data_becomes_text_as_it_does_for_fcm() -> None:
+    assert shown(data={"a": 2**70, "b": {1: None}})["data"] == {"a": str(2**70), "b": '{"1":null}'}
+
+
 def test_data_alone_shows_nothing() -> None:
     assert shown(data={"a": "b"}, data_only=True) == {"data": {"a": "b"}}
 
@@ -267,6 +276,14 @@ def test_the_origin_is_what_a_signature_is_for(endpoint: str, origin: str) -> No
         "https://rabbitmq/a",
         "https://printer.local/a",
         "https://metadata.google.internal/a",
+        "https://users.shop.svc/a",
+        "https://nas.lan/a",
+        "https://router.home.arpa/a",
+        "https://wiki.corp/a",
+        "https://db.localdomain/a",
+        "https://wiki.intranet/a",
+        "https://shop.test/a",
+        "https://shop.invalid/a",
         "https://me@push.example/a",
         "https://push.example:443@10.0.0.7/a",
         "https://push.example\\@10.0.0.7/a",
@@ -401,13 +418,20 @@ async def test_an_answer_means(http: int, body: Any, kind: type[ProviderError], 
 
 
 def test_every_row_of_the_table_is_needed() -> None:
-    assert not idle(VERDICTS, TABLE, read)
+    assert [row.name for row in idle(VERDICTS, TABLE, read)] == ["throttled"], "it needs a header: see below"
 
 
 @pytest.mark.parametrize(("asked", "waited"), [({}, 60), ({"retry-after": "3"}, 10), ({"retry-after": "99999"}, 3600)])
 def test_a_quota_is_the_browsers_own_and_says_until_when(asked: dict[str, str], waited: float) -> None:
     found = verdict(Answer(429, asked, b""))
     assert (found.brakes, found.retry_after) == ("target", waited)
+
+
+def test_microsofts_push_service_throttles_with_406_and_says_until_when() -> None:
+    found = verdict(Answer(406, {"retry-after": "90"}, b""))
+    assert (type(found), found.code, found.brakes) == (Throttled, "HTTP_406", "target")
+    assert found.retry_after == 90
+    assert type(verdict(Answer(406, {}, b""))) is Rejected
 
 
 @pytest.mark.parametrize("http", [401, 403])
@@ -444,11 +468,44 @@ async def test_one_push_service_in_trouble_stops_no_other() -> None:
         assert there.url in held.value.advice
         assert (await provider.send(a_push(well.url))).http_status == 201
         health = provider.health()
-        assert (health["ok"], health["breaker"]["state"], health["breaker"]["name"]) == (
-            False,
-            "open",
-            f"webpush {there.url}",
-        )
+        assert (health["ok"], health["breaker"]["state"]) == (True, "closed")
+        assert health["troubles"] == {there.url: "failed several times in a row"}
+
+
+@in_loop
+async def test_a_stranger_who_refuses_our_signature_is_no_trouble_of_ours() -> None:
+    async with a_provider(always(401)) as (provider, there), peer(ACCEPT) as well:
+        await provider.send(a_push(well.url))
+        with pytest.raises(CredentialTrouble):
+            await provider.send(a_push(there.url))
+        health = provider.health()
+        assert (health["ok"], health["credentials"], list(health["troubles"])) == (True, "ok", [there.url])
+
+
+@in_loop
+async def test_most_push_services_in_trouble_are_ours() -> None:
+    async with (
+        a_provider(always(403), fail_max=1) as (provider, there),
+        peer(always(503)) as down,
+        peer(ACCEPT) as well,
+    ):
+        for url, kind in ((there.url, CredentialTrouble), (down.url, ServerTrouble)):
+            with pytest.raises(kind):
+                await provider.send(a_push(url))
+        await provider.send(a_push(well.url))
+        health = provider.health()
+        assert (health["ok"], health["breaker"]["name"]) == (False, f"webpush {down.url}")
+        assert health["credentials"].startswith(there.url)
+
+
+@in_loop
+async def test_whoever_has_not_been_used_for_long_has_no_say(monkeypatch: Any) -> None:
+    async with a_provider(always(403)) as (provider, there):
+        with pytest.raises(CredentialTrouble):
+            await provider.send(a_push(there.url))
+        assert provider.health()["ok"] is False
+        monkeypatch.setattr("providers.webpush_services.LATELY", -1.0)
+        assert provider.health()["ok"] is True
 
 
 @in_loop
@@ -468,10 +525,10 @@ _PORTS = (1, 2, 1, 3, 1, 2)
 @in_loop
 async def test_push_services_that_are_made_up_take_no_more_than_so_much_memory(monkeypatch: Any) -> None:
     assert MAX_SERVICES >= 100
-    monkeypatch.setattr("providers.webpush.MAX_SERVICES", 2)
+    monkeypatch.setattr("providers.webpush_services.MAX_SERVICES", 2)
     async with opened(build, private_key=KEY, subject=SUBJECT, loopback=True, fail_max=1) as provider:
         met = [await failure(provider, device_token=subscribed(f"http://127.0.0.1:{port}/a")) for port in _PORTS]
-        assert len(provider._exchanges) == 2
+        assert len(provider._services._known) == 2
     kept, forgotten = NotNow, RetryLater
     assert [type(error) for error in met] == [RetryLater, RetryLater, kept, RetryLater, kept, forgotten]
 
