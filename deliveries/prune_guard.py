@@ -17,7 +17,7 @@ from typing import Any
 
 from deliveries.clock import every_tick
 from deliveries.ledger import Writer
-from deliveries.ledger.judging import HoldDeadTokens, RecentlyHeld
+from deliveries.ledger.judging import BATCH, HoldDeadTokens, RecentlyHeld
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class PruneGuard:
         await every_tick(self.tick, "The prune guard")
 
     async def tick(self) -> None:
-        """Says what begins and what ends, and holds what has died in this window."""
+        """Says what begins and what ends, and holds a batch of what has died in this window."""
         stopped = frozenset(filter(self.holds, self._providers()))
         for provider in sorted(stopped - self._stopped):
             self._say_that_it_begins(provider)
@@ -110,8 +110,8 @@ class PruneGuard:
                 provider,
             )
         if stopped - self._stopped or (stopped and time.monotonic() >= self._hold_at):
-            await self._writer.write(HoldDeadTokens(sorted(stopped), WINDOW))
-            self._hold_at = time.monotonic() + AGAIN
+            [held] = await self._writer.write(HoldDeadTokens(sorted(stopped), WINDOW))
+            self._hold_at = time.monotonic() + (AGAIN if held < BATCH else 0.0)
         self._stopped = stopped
 
     def _say_that_it_begins(self, provider: str) -> None:

@@ -6,12 +6,14 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from deliveries import operations, prune_guard
-from deliveries.ledger import dead_tokens, direct
-from deliveries.ledger.judging import HoldDeadTokens
+from deliveries.ledger import dead_tokens, direct, judging
+from deliveries.ledger.connection import conninfo
+from deliveries.ledger.judging import BATCH, HoldDeadTokens
 from deliveries.operations import Who
 from deliveries.prune_guard import FEWEST, STEP, WINDOW, PruneGuard, Verdicts, stopped
 from deliveries.token_fates import TokenFates
@@ -35,15 +37,24 @@ def one(transactional_db):
         yield hands
 
 
+@pytest.fixture
+def other(transactional_db):
+    with a_worker() as hands:
+        yield hands
+
+
 class Written:
     """A ledger that notes what it is asked for, and in which these providers' tokens were held lately."""
 
     def __init__(self, *held: str) -> None:
         self.held = list(held)
         self.changes: list = []
+        self.batches: list[int] = []
 
     async def write(self, *changes):
         self.changes += changes
+        if isinstance(changes[0], HoldDeadTokens):
+            return [self.batches.pop(0) if self.batches else 0]
         return [self.held]
 
 
@@ -137,6 +148,15 @@ def test_what_died_is_held_at_once_and_again_for_those_who_hear_late(clock):
     assert guard._writer.changes == [HoldDeadTokens(["fcm"], WINDOW)] * 3
 
 
+def test_a_batch_a_tick_is_held_until_none_is_left(clock):
+    guard = guard_with(0, 60)
+    guard._writer.batches = [BATCH, BATCH, BATCH - 1]
+    for _ in range(30):
+        asyncio.run(guard.tick())
+        clock.sleep(1)
+    assert guard._writer.changes == [HoldDeadTokens(["fcm"], WINDOW)] * 3
+
+
 def test_after_a_restart_no_fifty_have_to_die_where_tokens_were_held_before(clock, monkeypatch):
     guard = PruneGuard(Written("fcm"), 0.5, dict)
 
@@ -214,6 +234,20 @@ def test_all_of_the_window_is_held_but_what_was_told_or_believed(settings):
         direct.write([hold])
         assert held() == {"owed", "never-told", "quarantined", "told-long-ago"}
         assert owed_words() == {"older", "believed"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_they_are_held_in_batches_and_nobody_waits_for_a_row_that_another_has_locked(one, other, monkeypatch):
+    monkeypatch.setattr(judging, "HOLD", judging.HOLD.replace(f"LIMIT {BATCH}", "LIMIT 2"))
+    for number in range(5):
+        bury(f"t{number}", died_ago=100 - number)
+    hold = HoldDeadTokens(["fcm"], WINDOW)
+    assert [one.write(hold) for _ in range(2)] == [[2], [2]]
+    assert held() == {"t0", "t1", "t2", "t3"}, "the oldest first: they are told first"
+    with psycopg.connect(conninfo()) as another:
+        another.execute("SELECT FROM dead_tokens WHERE device_token = 't4' FOR UPDATE")
+        assert other.write(hold) == [0]
+    assert [other.write(hold) for _ in range(2)] == [[1], [0]]
 
 
 @pytest.mark.django_db(transaction=True)
