@@ -32,10 +32,15 @@ WEEK = 7 * DAY
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def tell_after(monkeypatch, seconds: float, leases: float = 0.0) -> None:
+    monkeypatch.setattr(dead_tokens, "PAUSE", seconds)
+    monkeypatch.setattr(dead_tokens, "LEASES", leases)
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch) -> None:
     """The user service is told without the pause in which the prune guard may object."""
-    monkeypatch.setattr(dead_tokens, "LEASES", 0.0)
+    tell_after(monkeypatch, 0.0)
 
 
 @pytest.fixture
@@ -294,7 +299,7 @@ def test_a_service_without_memory_tries_always(engine, sandbox):
 
 
 def test_a_token_that_gets_a_push_after_all_is_dead_no_longer_and_no_word_is_owed(engine, sandbox, one, monkeypatch):
-    monkeypatch.setattr(dead_tokens, "LEASES", 1000.0)
+    tell_after(monkeypatch, 1000.0)
     called_dead(one, "ada")
     assert the_row("report_due_at") != (None,)
     running = engine(user_service_dead_token_path=CALL)
@@ -453,10 +458,12 @@ def test_one_that_the_user_service_gives_out_again_and_that_dies_again_is_a_new_
 
 
 def test_the_user_service_is_told_only_when_every_worker_may_have_objected(one, monkeypatch):
-    monkeypatch.setattr(dead_tokens, "LEASES", 2.0)
-    one.write(died())
-    [wait] = the_row("extract(epoch FROM report_due_at - now())::float8")
-    assert 110 < wait <= 120, "two leases of 60 s"
+    for pause, leases in ((120, 2.0), (20, 2.0), (120, 1.0)):
+        tell_after(monkeypatch, pause, leases)
+        one.write(died(device_token=f"{pause}-{leases}"))
+    waits = query("SELECT extract(epoch FROM report_due_at - now())::float8 FROM dead_tokens")
+    assert len(waits) == 3
+    assert all(110 < wait <= 120 for [wait] in waits), "two leases of 60 s, and two minutes"
 
 
 def test_setting_the_path_later_makes_the_next_death_a_debt(one):

@@ -28,7 +28,7 @@ SELECT i.token_hash, i.device_token, i.user_id, i.platform, i.provider, i.error_
        CASE WHEN i.report_owed AND NOT i.held AND NOT EXISTS (
            SELECT FROM dead_tokens told JOIN push_deliveries d ON d.id = i.delivery_id
            WHERE told.token_hash = i.token_hash AND d.sending_at < greatest(told.reported_at, told.report_refused_at)
-       ) THEN now() + make_interval(secs => %(leases)s * %(lease)s) END
+       ) THEN now() + make_interval(secs => greatest(%(pause)s, %(leases)s * %(lease)s)) END
 FROM json_to_recordset(%(rows)s::json) AS i(
     token_hash text, device_token text, user_id text, platform text, provider text, error_code text, fate text,
     remembered_for float8, notification_id text, correlation_id text, died_at timestamptz, delivery_id bigint,
@@ -53,8 +53,9 @@ DELETE FROM dead_tokens WHERE id IN (
     ORDER BY t.token_hash FOR UPDATE OF t)
 """
 
-#: The user service is told so many leases later: within one, every living worker has heard whether too many die.
-LEASES = 2.0
+#: The user service is told after so many seconds, and so many leases: by then every living worker has heard whether too
+#: many die, and a whole minute of the prune guard's has been judged.
+PAUSE, LEASES = 120.0, 2.0
 
 
 @dataclass(slots=True)
@@ -88,7 +89,8 @@ class TokenDied:
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[TokenDied], hand: Hand) -> list[None]:
         latest = {change.token_hash: change for change in sorted(changes, key=lambda change: change.died_at)}
-        cursor.execute(WRITE_DOWN, rows(list(latest.values())) | {"leases": LEASES, "lease": hand.lease})
+        wait = {"pause": PAUSE, "leases": LEASES, "lease": hand.lease}
+        cursor.execute(WRITE_DOWN, rows(list(latest.values())) | wait)
         return [None] * len(changes)
 
 
