@@ -11,6 +11,7 @@ from deliveries import operations
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.ledger import StartSends, TokenAlive, TokenDied, dead_tokens
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
+from deliveries.ledger.judging import HoldDeadTokens
 from deliveries.neighbours.devices import devices_in
 from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.operations import Target, Who
@@ -433,6 +434,61 @@ def test_a_claim_holds_the_debt_for_a_while_and_a_dead_worker_loses_it(one, othe
     due_again()
     [debt] = owed(other)
     assert debt["report_attempts"] == 0
+
+
+STATE = ("fate", "error_code", "notification_id", "report_due_at IS NOT NULL")
+
+
+def test_the_latest_death_counts_whichever_is_written_down_last(one, other):
+    """First dead, then another project's: quarantined for a day, and no word of it is owed any more."""
+    earlier = died()
+    later = died(
+        notification_id="n2",
+        error_code="SENDER_ID_MISMATCH",
+        fate="quarantined",
+        remembered_for=DAY,
+        report_owed=False,
+    )
+    one.write(earlier)
+    assert the_row(*STATE) == ("dead", "UNREGISTERED", "n1", True)
+    for hands, change in ((one, later), (other, earlier)):
+        hands.write(change)
+        assert the_row(*STATE) == ("quarantined", "SENDER_ID_MISMATCH", "n2", False)
+        remembered = timedelta(seconds=DAY)
+        assert the_row("died_at", "remembered_until") == (later.died_at, later.died_at + remembered)
+
+
+def test_one_that_is_dead_after_all_is_owed_and_remembered_as_such(one):
+    one.write(died(error_code="SENDER_ID_MISMATCH", fate="quarantined", remembered_for=DAY, report_owed=False))
+    one.write(died(notification_id="n2"))
+    assert the_row(*STATE) == ("dead", "UNREGISTERED", "n2", True)
+    assert the_row("extract(epoch FROM remembered_until - died_at)::float8") == (WEEK,)
+
+
+def test_an_older_death_neither_holds_nor_believes(one):
+    older, newer, newest = died(held=True), died(), died(held=True)
+    one.write(newer)
+    one.write(older)
+    assert the_row("held_at", "report_due_at IS NOT NULL") == (None, True)
+    one.write(newest)
+    one.write(newer)
+    assert the_row("held_at IS NOT NULL", "report_due_at") == (True, None)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [died(held=True), HoldDeadTokens(["fcm"], 3600.0), died(fate="quarantined", report_owed=False)],
+    ids=["died and held", "held", "quarantined"],
+)
+def test_a_debt_that_was_forgiven_while_it_was_paid_stays_forgiven(one, other, meanwhile):
+    one.write(died(died_at=datetime.now(UTC) - timedelta(seconds=1)))
+    [debt] = owed(one)
+    if isinstance(meanwhile, TokenDied):
+        meanwhile.died_at = datetime.now(UTC)
+    other.write(meanwhile)
+    one.write(PaidDeadToken(debt["id"], "answered 503", 0.0))
+    assert the_row("report_due_at", "report_attempts") == (None, 1)
+    assert owed(one) == []
 
 
 @pytest.mark.parametrize("answer", ["", "400: no such endpoint"])

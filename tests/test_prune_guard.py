@@ -321,6 +321,16 @@ def test_who_believes_a_held_token_lets_it_count_as_dead(settings, path, row, ow
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("memory", [timedelta(days=7), timedelta(days=1)])
+def test_who_believes_a_token_has_it_remembered_from_now_on_though_its_memory_was_over(memory):
+    died_at = datetime.now(UTC) - timedelta(days=9)
+    id = bury("t", held_at=died_at, died_at=died_at, remembered_until=died_at + memory)
+    assert operations.believe([id], ADA)[0].done
+    [[left]] = query("SELECT remembered_until - now() FROM dead_tokens")
+    assert memory - timedelta(minutes=1) < left <= memory
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("row", [{"held_at": datetime.now(UTC)}, {}])
 def test_who_forgets_a_token_lets_it_count_as_living(row):
     id = bury("t", **row)

@@ -30,9 +30,10 @@ WHERE id IN (
 
 HELD = "SELECT DISTINCT provider FROM dead_tokens WHERE held_at > now() - make_interval(secs => %(window)s)"
 
+# Its memory begins anew, and is as long as it was meant to be when it died.
 BELIEVE = """
 UPDATE dead_tokens
-SET held_at = NULL, report_attempts = 0,
+SET held_at = NULL, report_attempts = 0, remembered_until = now() + (remembered_until - died_at),
     report_due_at = CASE WHEN %(tells)s AND fate = 'dead' AND (reported_at IS NULL OR reported_at < died_at)
                          THEN now() END
 WHERE id IN (SELECT id FROM dead_tokens WHERE id = ANY(%(ids)s) ORDER BY token_hash FOR UPDATE)
