@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from deliveries import operations
 from deliveries.dead_tokens import DeadTokenOffice
-from deliveries.ledger import StartSends, TokenAlive, TokenDied, dead_tokens
+from deliveries.ledger import Landed, Settle, StartSends, TokenAlive, TokenDied, dead_tokens
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
 from deliveries.ledger.judging import HoldDeadTokens
+from deliveries.models import Status
 from deliveries.neighbours.devices import devices_in
 from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.operations import Target, Who
@@ -332,7 +333,7 @@ def start(hands, id: str, **more):
     """Claims a send to the token; returns what the ledger says of it."""
     hands.accept(id)
     device = delivery(id, TOKEN)
-    device.registered_at = more.get("registered_at")
+    device.alive_at = more.get("alive_at")
     [started] = hands.write(StartSends(id, 1, [device]))
     return bool(started.holds), bool(started.once_dead)
 
@@ -351,8 +352,70 @@ def test_only_sends_to_devices_with_a_past_are_marked(one):
 def test_a_token_that_was_registered_after_it_died_is_tried(one, later, tried):
     change = died()
     one.write(change)
-    held, _ = start(one, "n1", registered_at=change.died_at + timedelta(seconds=later))
+    held, _ = start(one, "n1", alive_at=change.died_at + timedelta(seconds=later))
     assert held is not tried
+
+
+def waiting(hands, *, attempts: int = 0) -> None:
+    """A row of n1 to the token waits for its next attempt, in nobody's hands."""
+    hands.accept("n1")
+    [device] = hands.start("n1", 1, TOKEN)
+    hands.write(
+        Landed(device.id, device.send_token, Status.PENDING, error_code="QUOTA", burnt=attempts, wait=0.0),
+        Settle("n1", 1, Status.PENDING, 0, wait=0.0),
+    )
+
+
+def tried(other) -> bool:
+    """Claims the notification by another worker, and its sends."""
+    [work] = other.claim()
+    [started] = other.write(StartSends(work.id, work.fence, work.deliveries))
+    return not started.holds
+
+
+@pytest.mark.parametrize(("attempts", "begins"), [(0, "Not tried: the provider"), (1, "Not tried again: the provider")])
+def test_a_row_that_waits_is_not_tried_when_its_token_has_died_meanwhile(one, other, attempts, begins):
+    waiting(one, attempts=attempts)
+    one.write(died(notification_id="n2"))
+    assert not tried(other)
+    [row] = query("SELECT status, error_code, error_message FROM push_deliveries")
+    assert row[:2] == ("failed", "UNREGISTERED")
+    assert row[2].startswith(begins)
+
+
+def test_a_row_that_waits_in_its_workers_hands_is_not_tried_either(one):
+    one.accept("n1")
+    [device] = one.start("n1", 1, TOKEN)
+    one.write(Landed(device.id, device.send_token, Status.PENDING, error_code="QUOTA", wait=0.0))
+    one.write(died(notification_id="n2"))
+    [started] = one.write(StartSends("n1", 1, [device]))
+    assert started.holds
+
+
+def test_a_row_that_waits_is_tried_where_its_token_was_registered_since_it_died(one, other):
+    """A Firebase installation that lives again: only the user service knew, when the row was made."""
+    one.write(died(died_at=datetime.now(UTC) - timedelta(hours=1)))
+    one.accept("n1")
+    device = delivery("n1", TOKEN)
+    device.alive_at = datetime.now(UTC)
+    [started] = one.write(StartSends("n1", 1, [device]))
+    [the_id] = started.ids.values()
+    one.write(
+        Landed(the_id, device.send_token, Status.PENDING, error_code="QUOTA", wait=0.0),
+        Settle("n1", 1, Status.PENDING, 0, wait=0.0),
+    )
+    assert tried(other)
+
+
+def test_a_resend_that_a_brake_holds_is_tried_when_its_place_comes(one, other):
+    waiting(one)
+    one.write(died(notification_id="n2"))
+    assert not tried(other)
+    other.write(Settle("n1", 2, Status.FAILED, 0, "UNREGISTERED"))
+    query("UPDATE notifications SET worker_id = NULL, reported_at = now()")
+    assert operations.resend([Target("n1")], Who("user eve"))[0].done
+    query("UPDATE push_deliveries SET next_attempt_at = now(), updated_at = now()")
+    assert tried(other), "as often as it has to wait"
 
 
 @pytest.mark.parametrize(
