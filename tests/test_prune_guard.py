@@ -11,12 +11,15 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from deliveries import operations, prune_guard
+from deliveries.contract import read_document
 from deliveries.ledger import dead_tokens, direct, judging
 from deliveries.ledger.connection import conninfo
 from deliveries.ledger.judging import BATCH, HoldDeadTokens
 from deliveries.operations import Who
 from deliveries.prune_guard import FEWEST, HOUR, MINUTE, STEPS, PruneGuard, Verdicts, stopped, worst
 from deliveries.token_fates import TokenFates
+from deliveries.work import Work
+from providers.errors import DeadToken, ForeignToken, ProviderError
 from tests.clocks import Clock, clock_of
 from tests.test_dead_tokens import CALL, TOKEN, called_dead, died, tell_after, told
 from tests.test_ledger import a_worker, delivery
@@ -99,13 +102,32 @@ def test_each_provider_is_judged_by_its_own_verdicts():
     assert guard.told("webpush") == what_is_told(1000, 0)
 
 
+def fates_of(guard, error: ProviderError | None, *, target: str = "token", **more) -> list:
+    """What comes of an answer to one push; None is accepted."""
+    push = delivery("n1", "news")
+    push.target, push.id = target, 7
+    fates, now = TokenFates(guard, 60, tells=False), datetime.now(UTC)
+    if error is None:
+        return list(fates.accepted(push, now))
+    work = Work(read_document(message("n1", **more)), 1, False, 0.0)
+    return list(fates.failed(work, push, error, now))
+
+
 def test_a_push_to_a_topic_says_nothing_of_tokens():
-    guard = guard_with(0, 1)
+    guard = guard_with(0, 0)
     for target in ("topic", "token", "fid"):
-        push = delivery("n1", "news")
-        push.target = target
-        assert list(TokenFates(guard, 0, tells=False).accepted(push, datetime.now(UTC))) == []
+        assert fates_of(guard, None, target=target) == []
+    for error in (DeadToken("NotRegistered", "gone"), ForeignToken("MismatchSenderId", "another's")):
+        assert fates_of(guard, error, target="topic") == []
+    assert guard.told("fcm") == what_is_told(2, 0)
+    assert [death.fate for death in fates_of(guard, error)] == ["quarantined"]
     assert guard.told("fcm") == what_is_told(2, 1)
+
+
+def test_a_dry_run_says_nothing_of_tokens():
+    guard = guard_with(0, 0)
+    assert fates_of(guard, DeadToken("UNREGISTERED", "gone"), dry_run=True) == []
+    assert guard.told("fcm") == what_is_told(0, 0)
 
 
 def test_what_others_have_counted_counts_like_our_own():
@@ -402,6 +424,14 @@ def test_what_is_remembered_and_not_tried_is_no_verdict(engine, sandbox):
         running.accept(message(id, "dead-1"))
         eventually(all_ended)
     assert verdicts(running) == [(0, 1)]
+
+
+def test_dry_runs_hold_nothing_and_remember_nothing(engine, sandbox):
+    running = engine()
+    running.accept(*(document | {"dry_run": True} for document in (*many("dead", FEWEST + 10), *many("ok", 20))))
+    eventually(all_ended)
+    assert verdicts(running) == [(0, 0)]
+    assert query("SELECT * FROM dead_tokens") == []
 
 
 def test_what_says_nothing_of_a_token_is_no_verdict(engine, sandbox):
