@@ -49,5 +49,5 @@ def _new(work: Work, device: Device) -> Delivery:
         {},
         "",
         device.target,
-        registered_at=device.registered_at,
+        alive_at=device.registered_at,
     )

@@ -25,21 +25,20 @@ from deliveries.wall_clock import WallClock
 
 logger = logging.getLogger(__name__)
 
-# What others have counted, by provider. A worker that was killed counts on for the length of the prune guard's window;
-# one that left has taken its count along.
+# What others have counted, by provider and window of the prune guard's. A worker that was killed counts on for as long
+# as the window is; one that left has taken its count along. No beat comes later than a lease.
 BEAT = """
 INSERT INTO workers (id, host, pid, in_flight, breakers, started_at, heartbeat_at)
 VALUES (%(worker)s, %(host)s, %(pid)s, %(in_flight)s, %(breakers)s, now(), now())
 ON CONFLICT (id) DO UPDATE
 SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.breakers
 RETURNING clock_timestamp(), (
-    SELECT json_object_agg(name, json_build_array(accepted, dead)) FROM (
-        SELECT told.key, sum((told.value->'verdicts'->>'accepted')::int),
-               sum((told.value->'verdicts'->>'dead')::int)
-        FROM workers w, jsonb_each(w.breakers) told
-        WHERE w.id <> %(worker)s AND w.heartbeat_at > now() - interval '10 minutes'
-          AND told.value->'verdicts' IS NOT NULL
-        GROUP BY told.key) counted(name, accepted, dead))
+    SELECT json_agg(counted) FROM (
+        SELECT told.key AS name, own.seconds, sum(own.accepted) AS accepted, sum(own.dead) AS dead
+        FROM workers w, jsonb_each(w.breakers) told,
+             jsonb_to_recordset(told.value->'verdicts'->'windows') AS own(seconds int, accepted int, dead int)
+        WHERE w.id <> %(worker)s AND w.heartbeat_at > now() - make_interval(secs => greatest(own.seconds, %(lease)s))
+        GROUP BY told.key, own.seconds) counted)
 """
 
 #: Workers that have been silent for a day are forgotten, once their rows are in other hands: by it these are found.
@@ -69,7 +68,8 @@ class Heartbeat:
         self._vitals = vitals
         self.patience = hand.lease * 0.8  # seconds without a beat until this worker may start nothing
         self.clock = WallClock()
-        self.others: dict[str, Verdicts] = {}  # what other workers have counted, by provider, as of the last beat
+        #: What other workers have counted, by provider and window, as of the last beat.
+        self.others: dict[tuple[str, int], Verdicts] = {}
         self.last = float("-inf")  # on the monotonic clock
         self._since = float("inf")
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -170,7 +170,7 @@ class Heartbeat:
         answer = await connection.execute(BEAT, self._hand.parameters() | told)
         now, others = await answer.fetchone() or (self.clock.now(), None)
         self.clock.learn(now, asked)
-        self.others = {provider: Verdicts(*counts) for provider, counts in (others or {}).items()}
+        self.others = {(own["name"], own["seconds"]): Verdicts(own["accepted"], own["dead"]) for own in others or []}
 
     async def _drop(self) -> None:
         if self._connection is not None:

@@ -3,26 +3,28 @@
 Credentials of another project, or a fault of the provider's, look as if every device were gone: whoever forgot all of
 them could reach nobody any more. So the verdicts of all processes are counted, for each provider. While more than a
 settable share of them say dead, those tokens are held: they are tried as usual, and the user service is not told. A
-person decides what becomes of them. docs/dead-tokens.md tells the whole story.
+person decides what becomes of them. The last minute shows at once that all goes wrong, after however long a time in
+which all was well; the last hour shows it where little is sent. docs/dead-tokens.md tells the whole story.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from deliveries.clock import every_tick
 from deliveries.ledger import Writer
-from deliveries.ledger.judging import HoldDeadTokens, RecentlyHeld
+from deliveries.ledger.judging import BATCH, HoldDeadTokens, RecentlyHeld
 
 logger = logging.getLogger(__name__)
 
-#: Seconds over which verdicts are counted, and the steps in which they are forgotten.
-WINDOW, STEP = 600.0, 20.0
+#: Seconds over which verdicts are counted, and in how many steps they are forgotten.
+MINUTE, HOUR = WINDOWS = (60, 3600)
+STEPS = 20
 #: So few dead tokens are believed, whatever their share.
 FEWEST = 50
 #: Seconds after which tokens are held again: such as died while word of the guard was on the way to their worker.
@@ -48,8 +50,32 @@ class Verdicts:
         return f"{self.dead} of the last {self.accepted + self.dead} verdicts of {provider} say that the token is dead"
 
 
-#: What other workers have counted, by provider.
-Others = Callable[[], dict[str, Verdicts]]
+#: What other workers have counted, by provider and window.
+Others = Callable[[], dict[tuple[str, int], Verdicts]]
+
+
+class Window:
+    """Verdicts of the last so many seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self._steps: deque[tuple[float, Counter[tuple[str, bool]]]] = deque()
+
+    def count(self, provider: str, *, dead: bool) -> None:
+        now = time.monotonic()
+        if not self._steps or self._steps[-1][0] < now - self.seconds / STEPS:
+            self._steps.append((now, Counter()))
+            while self._steps[0][0] < now - self.seconds:
+                self._steps.popleft()
+        self._steps[-1][1][provider, dead] += 1
+
+    def of(self, provider: str) -> Verdicts:
+        young = [counts for begun, counts in self._steps if begun >= time.monotonic() - self.seconds]
+        return Verdicts(sum(c[provider, False] for c in young), sum(c[provider, True] for c in young))
+
+    def providers(self) -> set[str]:
+        """Those of which it has counted any, perhaps a little longer ago."""
+        return {provider for _, counts in self._steps for provider, _ in counts}
 
 
 class PruneGuard:
@@ -59,7 +85,7 @@ class PruneGuard:
         self._writer = writer
         self._limit = limit
         self._others = others
-        self._steps: deque[tuple[float, Counter[tuple[str, bool]]]] = deque()
+        self._windows = [Window(seconds) for seconds in WINDOWS]
         self._held_before: frozenset[str] = frozenset()
         self._began = time.monotonic()
         self._stopped: frozenset[str] = frozenset()
@@ -67,25 +93,23 @@ class PruneGuard:
 
     def count(self, provider: str, *, dead: bool) -> None:
         """One verdict."""
-        now = time.monotonic()
-        if not self._steps or self._steps[-1][0] < now - STEP:
-            self._steps.append((now, Counter()))
-            while self._steps[0][0] < now - WINDOW:
-                self._steps.popleft()
-        self._steps[-1][1][provider, dead] += 1
+        for window in self._windows:
+            window.count(provider, dead=dead)
 
     def told(self, provider: str) -> dict[str, Any]:
         """What the heartbeat tells of this process: its own verdicts, and whether it holds."""
-        own = self._own(provider)
-        return {"accepted": own.accepted, "dead": own.dead, "stopped": self.holds(provider)}
+        windows = [{"seconds": window.seconds, **asdict(window.of(provider))} for window in self._windows]
+        return {"windows": windows, "stopped": self.holds(provider)}
 
     def holds(self, provider: str) -> bool:
         """Whether a token that this provider calls dead is not believed to be. It knows no past: all come to the same.
 
         But for the past of before a restart, of which only the held tokens are left: then no fifty have to die first.
         """
-        verdicts = self._all(provider)
-        return verdicts.dead >= self._fewest(provider) and verdicts.share > self._limit
+        return any(
+            verdicts.dead >= self._fewest(provider, seconds) and verdicts.share > self._limit
+            for seconds, verdicts in self._all(provider)
+        )
 
     @property
     def is_on(self) -> bool:
@@ -94,12 +118,12 @@ class PruneGuard:
 
     async def run(self) -> None:
         """Watches until cancelled."""
-        [held] = await self._writer.write(RecentlyHeld(WINDOW))
+        [held] = await self._writer.write(RecentlyHeld(HOUR))
         self._held_before = frozenset(held)
         await every_tick(self.tick, "The prune guard")
 
     async def tick(self) -> None:
-        """Says what begins and what ends, and holds what has died in this window."""
+        """Says what begins and what ends, and holds a batch of what has died in this hour."""
         stopped = frozenset(filter(self.holds, self._providers()))
         for provider in sorted(stopped - self._stopped):
             self._say_that_it_begins(provider)
@@ -110,8 +134,8 @@ class PruneGuard:
                 provider,
             )
         if stopped - self._stopped or (stopped and time.monotonic() >= self._hold_at):
-            await self._writer.write(HoldDeadTokens(sorted(stopped), WINDOW))
-            self._hold_at = time.monotonic() + AGAIN
+            [held] = await self._writer.write(HoldDeadTokens(sorted(stopped), HOUR))
+            self._hold_at = time.monotonic() + (AGAIN if held < BATCH else 0.0)
         self._stopped = stopped
 
     def _say_that_it_begins(self, provider: str) -> None:
@@ -119,24 +143,27 @@ class PruneGuard:
             "Pruning has stopped: %s, more than DEAD_TOKEN_LIMIT (%g) allows. Those tokens are tried on, and the user "
             "service is not told of them. Check the credentials of %s and its project (FCM_PROJECT_ID). If they are "
             "right, the console's list of dead tokens is where to believe what is held",
-            self._all(provider).in_words(provider),
+            worst(verdicts for _, verdicts in self._all(provider)).in_words(provider),
             self._limit,
             provider,
         )
 
     def _providers(self) -> set[str]:
-        return {provider for _, counts in self._steps for provider, _ in counts} | self._others().keys()
+        return {provider for provider, _ in self._others()}.union(*(window.providers() for window in self._windows))
 
-    def _all(self, provider: str) -> Verdicts:
-        return self._own(provider) + self._others().get(provider, Verdicts())
+    def _all(self, provider: str) -> list[tuple[int, Verdicts]]:
+        """What all workers have counted, by window."""
+        others = self._others()
+        return [(w.seconds, w.of(provider) + others.get((provider, w.seconds), Verdicts())) for w in self._windows]
 
-    def _own(self, provider: str) -> Verdicts:
-        young = [counts for begun, counts in self._steps if begun >= time.monotonic() - WINDOW]
-        return Verdicts(sum(c[provider, False] for c in young), sum(c[provider, True] for c in young))
+    def _fewest(self, provider: str, seconds: int) -> int:
+        is_young = time.monotonic() - self._began < HOUR
+        return 1 if seconds == HOUR and is_young and provider in self._held_before else FEWEST
 
-    def _fewest(self, provider: str) -> int:
-        is_young = time.monotonic() - self._began < WINDOW
-        return 1 if is_young and provider in self._held_before else FEWEST
+
+def worst(verdicts: Iterable[Verdicts]) -> Verdicts:
+    """Of one provider's windows the one to speak of: the greatest share, where that is of enough to say anything."""
+    return max(verdicts, key=lambda one: (one.dead >= FEWEST, one.share))
 
 
 def stopped(told: Iterable[dict[str, Any]]) -> dict[str, Verdicts]:
@@ -144,12 +171,12 @@ def stopped(told: Iterable[dict[str, Any]]) -> dict[str, Verdicts]:
 
     `told` is what each worker's heartbeat tells of the services around it.
     """
-    verdicts: dict[str, Verdicts] = {}
+    verdicts: dict[str, dict[int, Verdicts]] = defaultdict(lambda: defaultdict(Verdicts))
     where: set[str] = set()
     for of_one_worker in told:
         for provider, state in of_one_worker.items():
-            if counted := state.get("verdicts"):
-                own = Verdicts(counted["accepted"], counted["dead"])
-                verdicts[provider] = verdicts.get(provider, Verdicts()) + own
-                where |= {provider} if counted["stopped"] else set()
-    return {provider: verdicts[provider] for provider in sorted(where)}
+            counted = state.get("verdicts", {"windows": [], "stopped": False})
+            for window in counted["windows"]:
+                verdicts[provider][window["seconds"]] += Verdicts(window["accepted"], window["dead"])
+            where |= {provider} if counted["stopped"] else set()
+    return {provider: worst(verdicts[provider].values()) for provider in sorted(where)}

@@ -124,8 +124,7 @@ class Sender:
         self, work: Work, delivery: Delivery, error: ProviderError, began_at: datetime
     ) -> Iterator[Change]:
         """What the answer means for sends to come: the token is not tried again for a while, or a brake is on."""
-        if error.fate != "kept":
-            yield self._fates.died(work, delivery, error, began_at)
+        yield from self._fates.failed(work, delivery, error, began_at)
         if error.brakes is not None and error.retry_after is not None:
             yield self._brakes.on(delivery, error.brakes, error.code, error.advice, error.retry_after)
 

@@ -16,7 +16,11 @@ QUARANTINE = 24 * 3600.0
 
 
 class TokenFates:
-    """Dead tokens are remembered for `memory` seconds; `tells` says whether the user service is told of them."""
+    """Dead tokens are remembered for `memory` seconds; `tells` says whether the user service is told of them.
+
+    What is said of a topic says nothing of any token. Neither does a dry run, whatever comes of it: were only its dead
+    tokens counted, and not what would be accepted, they would soon be too many.
+    """
 
     def __init__(self, guard: PruneGuard, memory: float, *, tells: bool) -> None:
         self._guard = guard
@@ -24,20 +28,19 @@ class TokenFates:
         self._tells = tells
 
     def accepted(self, delivery: Delivery, began_at: datetime) -> Iterator[TokenAlive]:
-        """The provider took a send that began at that time: whatever was said of its token before, it lives.
-
-        That it took one to a topic says nothing of any token.
-        """
+        """The provider took a send that began at that time: whatever was said of its token before, it lives."""
         if delivery.target != "topic":
             self._guard.count(delivery.provider, dead=False)
         if delivery.once_dead:
             yield TokenAlive(delivery.device_token, began_at)
 
-    def died(self, work: Work, delivery: Delivery, error: ProviderError, began_at: datetime) -> TokenDied:
-        """The provider calls the token dead, or another project's; is it to be believed?"""
+    def failed(self, work: Work, delivery: Delivery, error: ProviderError, began_at: datetime) -> Iterator[TokenDied]:
+        """Where the provider calls the token dead, or another project's: is it to be believed?"""
+        if error.fate == "kept" or delivery.target == "topic" or work.request.dry_run:
+            return
         assert delivery.id is not None
         self._guard.count(delivery.provider, dead=True)
-        return TokenDied(
+        yield TokenDied(
             work.id,
             delivery.id,
             delivery.user_id,

@@ -36,7 +36,7 @@ class Delivery:
     error_message: str = ""
     send_token: int = 0
     brake_round: int | None = None  # the brake on whose ramp it has a place
-    registered_at: datetime | None = None  # when the device was, where the user service says
+    alive_at: datetime | None = None  # since when its device is known, or wished, to live
     once_dead: bool = False  # its device was called dead before: whether it is, this send tells
     exhausted: bool = False  # its attempts are used up
     is_current: bool = True  # part of this attempt of the notification: an operator may have had others sent again

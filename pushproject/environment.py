@@ -51,8 +51,8 @@ class Environment(Webpush, Google, Neighbours, Foundation):
     )
     dead_token_limit: float = setting(
         0.5,
-        "When more than this share of the verdicts of ten minutes say dead, tokens are no longer believed to be dead, "
-        "and the user service is not told; 1 believes always.",
+        "When more than this share of the verdicts of a minute, or an hour, say dead, tokens are no longer believed to "
+        "be dead, and the user service is not told; 1 believes always.",
         (0, 1),
     )
     circuit_breaker_fail_max: int = setting(5, "Failures in a row that open a breaker.", (1, 10000))

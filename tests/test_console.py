@@ -275,7 +275,8 @@ def test_dead_tokens_are_filtered_by_whether_they_are_tried(admin_client, query,
 @pytest.mark.parametrize("model", [DeadToken, Worker])
 @pytest.mark.parametrize(("ago", "stopped", "words"), [(0, True, 1), (0, False, 0), (3600, True, 0)])
 def test_while_a_living_worker_holds_dead_tokens_nobody_can_miss_it(admin_client, model, ago, stopped, words):
-    state = {"fcm": {"breaker": {"state": "closed"}, "verdicts": {"accepted": 188, "dead": 312, "stopped": stopped}}}
+    windows = [{"seconds": 60, "accepted": 188, "dead": 312}]
+    state = {"fcm": {"breaker": {"state": "closed"}, "verdicts": {"windows": windows, "stopped": stopped}}}
     beat = timezone.now() - timedelta(seconds=ago)
     Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state, heartbeat_at=beat)
     html = admin_client.get(listed(model)).content.decode()

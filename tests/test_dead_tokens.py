@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from deliveries import operations
 from deliveries.dead_tokens import DeadTokenOffice
-from deliveries.ledger import StartSends, TokenAlive, TokenDied, dead_tokens
+from deliveries.ledger import Landed, Settle, StartSends, TokenAlive, TokenDied, dead_tokens
 from deliveries.ledger.dead_tokens import OwedDeadTokens, PaidDeadToken
+from deliveries.ledger.judging import HoldDeadTokens
+from deliveries.models import Status
 from deliveries.neighbours.devices import devices_in
 from deliveries.neighbours.upstreams import Refusal, Upstream
 from deliveries.operations import Target, Who
@@ -32,10 +34,15 @@ WEEK = 7 * DAY
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+def tell_after(monkeypatch, seconds: float, leases: float = 0.0) -> None:
+    monkeypatch.setattr(dead_tokens, "PAUSE", seconds)
+    monkeypatch.setattr(dead_tokens, "LEASES", leases)
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch) -> None:
     """The user service is told without the pause in which the prune guard may object."""
-    monkeypatch.setattr(dead_tokens, "LEASES", 0.0)
+    tell_after(monkeypatch, 0.0)
 
 
 @pytest.fixture
@@ -294,7 +301,7 @@ def test_a_service_without_memory_tries_always(engine, sandbox):
 
 
 def test_a_token_that_gets_a_push_after_all_is_dead_no_longer_and_no_word_is_owed(engine, sandbox, one, monkeypatch):
-    monkeypatch.setattr(dead_tokens, "LEASES", 1000.0)
+    tell_after(monkeypatch, 1000.0)
     called_dead(one, "ada")
     assert the_row("report_due_at") != (None,)
     running = engine(user_service_dead_token_path=CALL)
@@ -326,7 +333,7 @@ def start(hands, id: str, **more):
     """Claims a send to the token; returns what the ledger says of it."""
     hands.accept(id)
     device = delivery(id, TOKEN)
-    device.registered_at = more.get("registered_at")
+    device.alive_at = more.get("alive_at")
     [started] = hands.write(StartSends(id, 1, [device]))
     return bool(started.holds), bool(started.once_dead)
 
@@ -345,8 +352,70 @@ def test_only_sends_to_devices_with_a_past_are_marked(one):
 def test_a_token_that_was_registered_after_it_died_is_tried(one, later, tried):
     change = died()
     one.write(change)
-    held, _ = start(one, "n1", registered_at=change.died_at + timedelta(seconds=later))
+    held, _ = start(one, "n1", alive_at=change.died_at + timedelta(seconds=later))
     assert held is not tried
+
+
+def waiting(hands, *, attempts: int = 0) -> None:
+    """A row of n1 to the token waits for its next attempt, in nobody's hands."""
+    hands.accept("n1")
+    [device] = hands.start("n1", 1, TOKEN)
+    hands.write(
+        Landed(device.id, device.send_token, Status.PENDING, error_code="QUOTA", burnt=attempts, wait=0.0),
+        Settle("n1", 1, Status.PENDING, 0, wait=0.0),
+    )
+
+
+def tried(other) -> bool:
+    """Claims the notification by another worker, and its sends."""
+    [work] = other.claim()
+    [started] = other.write(StartSends(work.id, work.fence, work.deliveries))
+    return not started.holds
+
+
+@pytest.mark.parametrize(("attempts", "begins"), [(0, "Not tried: the provider"), (1, "Not tried again: the provider")])
+def test_a_row_that_waits_is_not_tried_when_its_token_has_died_meanwhile(one, other, attempts, begins):
+    waiting(one, attempts=attempts)
+    one.write(died(notification_id="n2"))
+    assert not tried(other)
+    [row] = query("SELECT status, error_code, error_message FROM push_deliveries")
+    assert row[:2] == ("failed", "UNREGISTERED")
+    assert row[2].startswith(begins)
+
+
+def test_a_row_that_waits_in_its_workers_hands_is_not_tried_either(one):
+    one.accept("n1")
+    [device] = one.start("n1", 1, TOKEN)
+    one.write(Landed(device.id, device.send_token, Status.PENDING, error_code="QUOTA", wait=0.0))
+    one.write(died(notification_id="n2"))
+    [started] = one.write(StartSends("n1", 1, [device]))
+    assert started.holds
+
+
+def test_a_row_that_waits_is_tried_where_its_token_was_registered_since_it_died(one, other):
+    """A Firebase installation that lives again: only the user service knew, when the row was made."""
+    one.write(died(died_at=datetime.now(UTC) - timedelta(hours=1)))
+    one.accept("n1")
+    device = delivery("n1", TOKEN)
+    device.alive_at = datetime.now(UTC)
+    [started] = one.write(StartSends("n1", 1, [device]))
+    [the_id] = started.ids.values()
+    one.write(
+        Landed(the_id, device.send_token, Status.PENDING, error_code="QUOTA", wait=0.0),
+        Settle("n1", 1, Status.PENDING, 0, wait=0.0),
+    )
+    assert tried(other)
+
+
+def test_a_resend_that_a_brake_holds_is_tried_when_its_place_comes(one, other):
+    waiting(one)
+    one.write(died(notification_id="n2"))
+    assert not tried(other)
+    other.write(Settle("n1", 2, Status.FAILED, 0, "UNREGISTERED"))
+    query("UPDATE notifications SET worker_id = NULL, reported_at = now()")
+    assert operations.resend([Target("n1")], Who("user eve"))[0].done
+    query("UPDATE push_deliveries SET next_attempt_at = now(), updated_at = now()")
+    assert tried(other), "as often as it has to wait"
 
 
 @pytest.mark.parametrize(
@@ -430,6 +499,61 @@ def test_a_claim_holds_the_debt_for_a_while_and_a_dead_worker_loses_it(one, othe
     assert debt["report_attempts"] == 0
 
 
+STATE = ("fate", "error_code", "notification_id", "report_due_at IS NOT NULL")
+
+
+def test_the_latest_death_counts_whichever_is_written_down_last(one, other):
+    """First dead, then another project's: quarantined for a day, and no word of it is owed any more."""
+    earlier = died()
+    later = died(
+        notification_id="n2",
+        error_code="SENDER_ID_MISMATCH",
+        fate="quarantined",
+        remembered_for=DAY,
+        report_owed=False,
+    )
+    one.write(earlier)
+    assert the_row(*STATE) == ("dead", "UNREGISTERED", "n1", True)
+    for hands, change in ((one, later), (other, earlier)):
+        hands.write(change)
+        assert the_row(*STATE) == ("quarantined", "SENDER_ID_MISMATCH", "n2", False)
+        remembered = timedelta(seconds=DAY)
+        assert the_row("died_at", "remembered_until") == (later.died_at, later.died_at + remembered)
+
+
+def test_one_that_is_dead_after_all_is_owed_and_remembered_as_such(one):
+    one.write(died(error_code="SENDER_ID_MISMATCH", fate="quarantined", remembered_for=DAY, report_owed=False))
+    one.write(died(notification_id="n2"))
+    assert the_row(*STATE) == ("dead", "UNREGISTERED", "n2", True)
+    assert the_row("extract(epoch FROM remembered_until - died_at)::float8") == (WEEK,)
+
+
+def test_an_older_death_neither_holds_nor_believes(one):
+    older, newer, newest = died(held=True), died(), died(held=True)
+    one.write(newer)
+    one.write(older)
+    assert the_row("held_at", "report_due_at IS NOT NULL") == (None, True)
+    one.write(newest)
+    one.write(newer)
+    assert the_row("held_at IS NOT NULL", "report_due_at") == (True, None)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [died(held=True), HoldDeadTokens(["fcm"], 3600.0), died(fate="quarantined", report_owed=False)],
+    ids=["died and held", "held", "quarantined"],
+)
+def test_a_debt_that_was_forgiven_while_it_was_paid_stays_forgiven(one, other, meanwhile):
+    one.write(died(died_at=datetime.now(UTC) - timedelta(seconds=1)))
+    [debt] = owed(one)
+    if isinstance(meanwhile, TokenDied):
+        meanwhile.died_at = datetime.now(UTC)
+    other.write(meanwhile)
+    one.write(PaidDeadToken(debt["id"], "answered 503", 0.0))
+    assert the_row("report_due_at", "report_attempts") == (None, 1)
+    assert owed(one) == []
+
+
 @pytest.mark.parametrize("answer", ["", "400: no such endpoint"])
 def test_a_send_that_began_before_the_user_service_was_told_owes_nothing_again(one, answer):
     one.accept("n1", "n2")
@@ -453,10 +577,12 @@ def test_one_that_the_user_service_gives_out_again_and_that_dies_again_is_a_new_
 
 
 def test_the_user_service_is_told_only_when_every_worker_may_have_objected(one, monkeypatch):
-    monkeypatch.setattr(dead_tokens, "LEASES", 2.0)
-    one.write(died())
-    [wait] = the_row("extract(epoch FROM report_due_at - now())::float8")
-    assert 110 < wait <= 120, "two leases of 60 s"
+    for pause, leases in ((120, 2.0), (20, 2.0), (120, 1.0)):
+        tell_after(monkeypatch, pause, leases)
+        one.write(died(device_token=f"{pause}-{leases}"))
+    waits = query("SELECT extract(epoch FROM report_due_at - now())::float8 FROM dead_tokens")
+    assert len(waits) == 3
+    assert all(110 < wait <= 120 for [wait] in waits), "two leases of 60 s, and two minutes"
 
 
 def test_setting_the_path_later_makes_the_next_death_a_debt(one):

@@ -130,7 +130,8 @@ def test_all_is_well(client, consumed):
 def test_while_pruning_has_stopped_it_is_degraded(client, consumed, ago, stopped, pruning, status):
     work(fcm="closed")
     work(ago=ago)
-    told = {"fcm": {"breaker": {"state": "closed"}, "verdicts": {"accepted": 1, "dead": 99, "stopped": stopped}}}
+    windows = [{"seconds": 60, "accepted": 1, "dead": 99}]
+    told = {"fcm": {"breaker": {"state": "closed"}, "verdicts": {"windows": windows, "stopped": stopped}}}
     query("UPDATE workers SET breakers = %s WHERE breakers = '{}'", json.dumps(told))
     answer = client.get(HEALTH).json()
     assert (answer["dead_tokens"], answer["status"]) == ({"held": 0, "pruning": pruning}, status)

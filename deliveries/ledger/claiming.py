@@ -52,11 +52,13 @@ SELECT notification_id, user_id, correlation_id, request, fence, high_priority, 
 FROM notifications WHERE notification_id = ANY(%(ids)s)
 """
 
+# What was known of a token when its row was made was judged then, and a resend is a person's wish to try nevertheless.
 LOAD_DELIVERIES = """
 SELECT d.id, d.notification_id, d.user_id, d.device_token, d.target, d.platform, d.brake_round, d.title,
        d.body, d.provider, d.status, d.attempts, d.error_code, d.error_message, d.exhausted,
        d.forced_resends > 0 AS sent_before,
        n.resent_at IS NULL OR d.updated_at >= n.resent_at AS is_current,
+       greatest(d.created_at, n.resent_at) AS alive_at,
        coalesce(extract(epoch FROM d.next_attempt_at - now()), 0)::float8 AS due_in, d.data
 FROM push_deliveries d JOIN notifications n USING (notification_id)
 WHERE notification_id = ANY(%(ids)s) ORDER BY d.id

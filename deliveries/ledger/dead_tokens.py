@@ -14,10 +14,11 @@ from deliveries.ledger.holding import token_hash
 from deliveries.ledger.mail import Owed, PaidReport
 from providers.errors import Fate
 
-# A token that dies again while word of it is owed is the same debt, with the latest time. One that dies again after the
-# user service was told (or refused to be) is a new debt, but for a send that had begun before that: it only found out
-# the same once more. The rows are written in the order of their hashes, so that two workers never deadlock.
-# What is held is owed to nobody, whatever was before; one that dies again when nothing is held any more is believed.
+# The latest death counts, whichever is written down last. A token that dies again while word of it is owed is the same
+# debt, with that time. One that dies again after the user service was told (or refused to be) is a new debt, but for a
+# send that had begun before that: it only found out the same once more. The rows are written in the order of their
+# hashes, so that two workers never deadlock. What is held or quarantined is owed to nobody, whatever was before; one
+# that dies again when nothing is held any more is believed.
 WRITE_DOWN = """
 INSERT INTO dead_tokens AS t (
     token_hash, device_token, user_id, platform, provider, error_code, fate, notification_id, correlation_id, died_at,
@@ -28,7 +29,7 @@ SELECT i.token_hash, i.device_token, i.user_id, i.platform, i.provider, i.error_
        CASE WHEN i.report_owed AND NOT i.held AND NOT EXISTS (
            SELECT FROM dead_tokens told JOIN push_deliveries d ON d.id = i.delivery_id
            WHERE told.token_hash = i.token_hash AND d.sending_at < greatest(told.reported_at, told.report_refused_at)
-       ) THEN now() + make_interval(secs => %(leases)s * %(lease)s) END
+       ) THEN now() + make_interval(secs => greatest(%(pause)s, %(leases)s * %(lease)s)) END
 FROM json_to_recordset(%(rows)s::json) AS i(
     token_hash text, device_token text, user_id text, platform text, provider text, error_code text, fate text,
     remembered_for float8, notification_id text, correlation_id text, died_at timestamptz, delivery_id bigint,
@@ -38,11 +39,12 @@ ON CONFLICT (token_hash) DO UPDATE SET
     user_id = excluded.user_id, platform = excluded.platform, provider = excluded.provider,
     error_code = excluded.error_code, notification_id = excluded.notification_id,
     correlation_id = excluded.correlation_id, fate = excluded.fate, held_at = excluded.held_at,
-    remembered_until = greatest(t.remembered_until, excluded.remembered_until),
-    died_at = greatest(t.died_at, excluded.died_at),
+    remembered_until = excluded.remembered_until, died_at = excluded.died_at,
     report_attempts = CASE WHEN t.report_due_at IS NULL AND excluded.report_due_at IS NOT NULL
                            THEN 0 ELSE t.report_attempts END,
-    report_due_at = CASE WHEN excluded.held_at IS NULL THEN coalesce(t.report_due_at, excluded.report_due_at) END
+    report_due_at = CASE WHEN excluded.held_at IS NULL AND excluded.fate = 'dead'
+                         THEN coalesce(t.report_due_at, excluded.report_due_at) END
+WHERE t.died_at <= excluded.died_at
 """
 
 # What a send found out that had begun before this one is old news.
@@ -53,8 +55,9 @@ DELETE FROM dead_tokens WHERE id IN (
     ORDER BY t.token_hash FOR UPDATE OF t)
 """
 
-#: The user service is told so many leases later: within one, every living worker has heard whether too many die.
-LEASES = 2.0
+#: The user service is told after so many seconds, and so many leases: by then every living worker has heard whether too
+#: many die, and a whole minute of the prune guard's has been judged.
+PAUSE, LEASES = 120.0, 2.0
 
 
 @dataclass(slots=True)
@@ -88,7 +91,8 @@ class TokenDied:
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[TokenDied], hand: Hand) -> list[None]:
         latest = {change.token_hash: change for change in sorted(changes, key=lambda change: change.died_at)}
-        cursor.execute(WRITE_DOWN, rows(list(latest.values())) | {"leases": LEASES, "lease": hand.lease})
+        wait = {"pause": PAUSE, "leases": LEASES, "lease": hand.lease}
+        cursor.execute(WRITE_DOWN, rows(list(latest.values())) | wait)
         return [None] * len(changes)
 
 
@@ -130,12 +134,13 @@ class OwedDeadTokens(Owed):
     )
 
 
+# A debt that was forgiven while it was being paid, because the token was held or quarantined, stays forgiven.
 PAY_REPORT = """
 UPDATE dead_tokens
 SET reported_at = CASE WHEN %(error)s = '' THEN now() END,
     report_refused_at = CASE WHEN %(error)s <> '' AND %(wait)s::float8 IS NULL THEN now() END,
     report_error = %(error)s, report_attempts = report_attempts + 1,
-    report_due_at = now() + make_interval(secs => %(wait)s::float8)
+    report_due_at = CASE WHEN report_due_at IS NOT NULL THEN now() + make_interval(secs => %(wait)s::float8) END
 WHERE id = %(id)s
 """
 

@@ -152,13 +152,13 @@ def _looked_up(
 
 
 def _is_remembered(delivery: Delivery, death: Death) -> bool:
-    """Whether it is not tried. A row that was there before is: a resend is a person's wish to try."""
-    is_newer = delivery.registered_at is not None and delivery.registered_at > death.died_at
-    return death.in_force and delivery.id is None and not is_newer
+    """Whether it is not tried (again): its token has died since it was known, or wished, to be alive."""
+    return death.in_force and (delivery.alive_at is None or delivery.alive_at <= death.died_at)
 
 
 def _not_tried(delivery: Delivery, death: Death) -> Hold:
-    reason = f"{NOT_TRIED} the provider said {death.code} of this device on {death.died_at:%Y-%m-%d at %H:%M} UTC."
+    begins = "Not tried again:" if delivery.attempts else NOT_TRIED
+    reason = f"{begins} the provider said {death.code} of this device on {death.died_at:%Y-%m-%d at %H:%M} UTC."
     return Hold(delivery.send_token, delivery.notification_id, Status.FAILED, death.code, reason)
 
 

@@ -12,9 +12,12 @@ from deliveries.ledger.audit import Audited, write_down
 from deliveries.ledger.change import Hand
 from deliveries.models import AuditEntry
 
-# What the user service has been told is not untold, and what a person has believed stays believed. In the order of
-# their hashes, as all who lock several of these rows do.
-HOLD = """
+#: So many tokens are held in one statement: all of a bad hour at once would keep every send of its worker waiting.
+BATCH = 5000
+
+# What the user service has been told is not untold, and what a person has believed stays believed. It waits for nobody:
+# what is locked, somebody else holds or calls dead at this moment.
+HOLD = f"""
 UPDATE dead_tokens SET held_at = now(), report_due_at = NULL
 WHERE id IN (
     SELECT id FROM dead_tokens t
@@ -22,14 +25,15 @@ WHERE id IN (
       AND (reported_at IS NULL OR reported_at < died_at)
       AND NOT EXISTS (
           SELECT FROM audit_log a WHERE a.subject = t.id::text AND a.action = 'believe' AND a.at > t.died_at)
-    ORDER BY token_hash FOR UPDATE)
+    ORDER BY died_at LIMIT {BATCH} FOR UPDATE SKIP LOCKED)
 """
 
 HELD = "SELECT DISTINCT provider FROM dead_tokens WHERE held_at > now() - make_interval(secs => %(window)s)"
 
+# Its memory begins anew, and is as long as it was meant to be when it died.
 BELIEVE = """
 UPDATE dead_tokens
-SET held_at = NULL, report_attempts = 0,
+SET held_at = NULL, report_attempts = 0, remembered_until = now() + (remembered_until - died_at),
     report_due_at = CASE WHEN %(tells)s AND fate = 'dead' AND (reported_at IS NULL OR reported_at < died_at)
                          THEN now() END
 WHERE id IN (SELECT id FROM dead_tokens WHERE id = ANY(%(ids)s) ORDER BY token_hash FOR UPDATE)
@@ -49,7 +53,10 @@ FINGERPRINT = 8
 
 @dataclass(slots=True)
 class HoldDeadTokens:
-    """Holds what these providers called dead within `window` seconds and nobody has been told of. Results in None."""
+    """Holds a batch of what these providers called dead within `window` seconds and nobody has been told of.
+
+    Results in how many it held: fewer than BATCH where none is left.
+    """
 
     rank: ClassVar[int] = 25
 
@@ -57,10 +64,11 @@ class HoldDeadTokens:
     window: float
 
     @classmethod
-    def apply(cls, cursor: Cursor[Any], changes: Sequence[HoldDeadTokens], hand: Hand) -> list[None]:
-        for change in changes:
-            cursor.execute(HOLD, {"providers": change.providers, "window": change.window})
-        return [None] * len(changes)
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[HoldDeadTokens], hand: Hand) -> list[int]:
+        return [
+            cursor.execute(HOLD, {"providers": change.providers, "window": change.window}).rowcount
+            for change in changes
+        ]
 
 
 @dataclass(slots=True)
