@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read, read_document
+from deliveries.ledger.claiming import _request
 from deliveries.masking import conceal
 from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, SPEC
 
@@ -435,6 +436,19 @@ def test_a_data_key_that_fcm_keeps_for_itself_is_refused_by_name(spelling, key):
     assert found.keys() == {"metadata", "badge"}
     assert repr(key) in found["metadata"] and "mine" not in found["metadata"]
     assert read_document(LEAST | {"variables": {key: 1}, "metadata": {"deep": {key: 1}}}).metadata == {"deep": {key: 1}}
+
+
+def test_such_a_key_in_what_was_accepted_before_is_read_and_left_to_the_provider():
+    stored = LEAST | {"correlation_id": "c", "metadata": {"from": "ada"}}
+    assert PushRequest.model_validate(stored).metadata == {"from": "ada"}
+
+
+@pytest.mark.parametrize(("said", "kept"), [("r1", "r1"), (7, None), (None, None)])
+def test_of_a_stored_request_that_cannot_be_read_the_ids_are_kept(said, kept):
+    ids = {"notification_id": "n1", "user_id": "u1", "correlation_id": "c"}
+    request, wrong = _request(ids | {"request": {"ttl": "soon", "request_id": said}})
+    assert (request.notification_id, request.user_id, request.request_id) == ("n1", "u1", kept)
+    assert "ttl should be a whole number" in wrong
 
 
 def test_a_push_for_the_app_alone_needs_no_text():
