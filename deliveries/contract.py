@@ -59,7 +59,7 @@ class PushRequest(BaseModel):
 
     notification_id: SegmentId
     topic: Topic | None = Field(None, description="all who follow it get the push, instead of a user's devices")
-    user_id: SegmentId = Field("", validate_default=True, description="not needed beside a topic")
+    user_id: SegmentId = Field("", validate_default=True, description="not beside a topic")
     template_id: SegmentId | None = None
     template_code: SegmentId | None = Field(None, description="its other name, where it has two")
     title: str | None = Field(None, max_length=1024)
@@ -124,8 +124,9 @@ class PushRequest(BaseModel):
     def _has_content_and_one_kind_of_target(self) -> Self:
         if self.template_id is None and self.title is None and self.body is None and not self.data_only:
             raise ValueError("a template_id, or a title or body, is needed")
-        if self.topic is not None and self.device_tokens:
-            raise ValueError("it has a topic and device_tokens; it can go to one of them only")
+        others = {"a user_id": self.user_id, "device_tokens": self.device_tokens}
+        if self.topic is not None and (beside := [name for name, value in others.items() if value]):
+            raise ValueError(f"it can go to one of them only: it has a topic and {' and '.join(beside)}")
         return self
 
     def as_json(self) -> bytes:

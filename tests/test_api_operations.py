@@ -170,5 +170,10 @@ def test_what_contradicts_itself_is_refused_with_the_reason(api):
     answer = api.post({"topic": "news", "title": "Hi", "device_tokens": ["x"], "metadata": {"k": 1}})
     assert answer.status_code == 400
     assert "a topic and device_tokens" in fault(answer)["message"]
+    answer = api.post({"topic": "orders", "user_id": "u-1", "title": "Your order"})
+    assert (answer.status_code, fault(answer)["message"]) == (
+        400,
+        "it can go to one of them only: it has a topic and a user_id",
+    )
     answer = api.post({"user_id": "u-1", "title": "Hi", "metadata": {"from": "ada"}})
     assert [one["field"] for one in fault(answer)["fields"]] == ["metadata"]

@@ -51,7 +51,6 @@ def without(field: str) -> dict:
         ({"link": "OPEN_ORDER", "click_action": "shop://1"}, "link", "shop://1"),
         ({"android_channel_id": "orders"}, "channel_id", "orders"),
         ({"validate_only": True}, "dry_run", True),
-        ({"topic": "/topics/news"}, "topic", "news"),
         ({"request_id": "r1"}, "request_id", "r1"),
         ({"correlation_id": "c1"}, "correlation_id", "c1"),
         ({"variables": None, "metadata": None}, "variables", {}),
@@ -379,7 +378,7 @@ def test_what_the_ledger_keeps_reads_back_the_same():
 
 SAID = {
     "click_action": "OPEN", "badge": 0, "sound": "bell", "channel_id": "orders", "collapse_key": "news",
-    "analytics_label": "spring~1", "data_only": True, "dry_run": True, "topic": "news",
+    "analytics_label": "spring~1", "data_only": True, "dry_run": True,
 }  # fmt: skip
 
 
@@ -413,6 +412,8 @@ def test_all_that_a_push_can_say_is_read_and_kept():
         ("topic", "news\n", "1 to 900 characters"),
         ("topic", "x" * 901, "1 to 900 characters"),
         ("click_action", ["OPEN"], "text"),
+        ("link", [1], "text"),
+        ("link", {"url": "https://x.test"}, "text"),
         ("click_action", "x" * 2049, "at most 2048"),
     ],
 )
@@ -420,6 +421,11 @@ def test_what_a_push_says_is_checked_strictly_and_the_reason_is_clear(field, wro
     found = faults(LEAST | {field: wrong})
     assert found.keys() == {field}
     assert reason in found[field]
+
+
+def test_a_link_that_is_no_text_is_at_fault_itself_whatever_stands_beside_it():
+    assert faults(LEAST | {"link": [1], "click_action": "https://x.test"}).keys() == {"link"}
+    assert faults(LEAST | {"link": "OPEN", "click_action": [1]}).keys() == {"click_action"}
 
 
 def test_a_link_and_an_action_beside_each_other_stay_where_they_are():
@@ -457,11 +463,19 @@ def test_a_push_for_the_app_alone_needs_no_text():
     assert "template_id" in " ".join(faults(without("title") | {"data_only": False}).values())
 
 
-def test_a_topic_needs_no_user_and_keeps_one_that_is_given():
-    request = read_document(without("user_id") | {"topic": "news"})
+@pytest.mark.parametrize("topic", ["news", "/topics/news"])
+def test_a_topic_needs_no_user(topic):
+    request = read_document(without("user_id") | {"topic": topic})
     assert (request.topic, request.user_id) == ("news", "")
     assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
-    assert read_document(LEAST | {"topic": "news"}).user_id == "u1"
+
+
+@pytest.mark.parametrize(
+    "user", [{"user_id": "u1"}, {"recipient_id": "u1"}, {"user": {"id": 7}}, {"metadata": {"user_id": "u1"}}]
+)
+def test_a_push_to_a_user_does_not_go_to_everybody_for_a_word_that_was_ignored_once(user):
+    refused = faults(without("user_id") | {"topic": "orders"} | user)
+    assert refused == {"": "it can go to one of them only: it has a topic and a user_id"}
 
 
 def test_without_a_topic_a_user_is_needed_and_a_wrong_topic_is_the_only_fault():
@@ -474,7 +488,14 @@ def test_without_a_topic_a_user_is_needed_and_a_wrong_topic_is_the_only_fault():
 @pytest.mark.parametrize("brought", [{"device_tokens": [TOKEN]}, {"push_token": TOKEN}])
 def test_a_topic_and_tokens_contradict_each_other_whether_or_not_tokens_are_trusted(trusted, brought):
     with pytest.raises(InvalidMessage, match="a topic and device_tokens"):
-        read_document(LEAST | {"topic": "news"} | brought, trust_tokens=trusted)
+        read_document(without("user_id") | {"topic": "news"} | brought, trust_tokens=trusted)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("addressed", [{"to": "/topics/news"}, {"recipient": "news"}, {"to": ["everybody"]}])
+def test_whatever_else_a_push_to_a_topic_is_addressed_to_is_no_token(trusted, addressed):
+    request = read_document(without("user_id") | {"topic": "news"} | addressed, trust_tokens=trusted)
+    assert (request.topic, request.device_tokens) == ("news", [])
 
 
 def test_a_trusted_installation_id_is_one_still_when_it_is_read_back():
@@ -489,7 +510,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 keys = st.sampled_from(
-    [*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user", *SAID]
+    [*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user", "topic", *SAID]
 )
 
 

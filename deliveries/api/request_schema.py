@@ -105,7 +105,7 @@ NO_TOKENS = {"anyOf": [BLANK, {"type": "array", "items": BLANK}]}
 #: To whom it may go: to a user, whose devices it may bring along, or to a topic.
 TARGETS: list[dict[str, Any]] = [
     {"required": ["user_id"], "properties": {"user_id": GIVEN, "topic": BLANK}},
-    {"required": ["topic"], "properties": {"topic": GIVEN, "device_tokens": NO_TOKENS}},
+    {"required": ["topic"], "properties": {"topic": GIVEN, "user_id": BLANK, "device_tokens": NO_TOKENS}},
 ]
 #: And what it may say.
 CONTENTS: list[dict[str, Any]] = [
@@ -156,8 +156,8 @@ def components() -> dict[str, Any]:
         "PushRequest": {
             "type": "object",
             "description": "A push request. The spellings that other producers have of these fields are understood "
-            "too, and what is not known is ignored. It needs a user_id or a topic; and a template_id, or a title "
-            "or body, unless it is data_only. 64 KiB at most.",
+            "too, and what is not known is ignored. It needs a user_id or a topic, not both; and a template_id, or a "
+            "title or body, unless it is data_only. 64 KiB at most.",
             "properties": fields,
             "propertyNames": {"pattern": NO_NUL},
             "additionalProperties": VALUE,
