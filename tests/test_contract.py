@@ -389,23 +389,39 @@ def test_all_that_a_push_can_say_is_read_and_kept():
     assert not PushRequest.model_fields.keys() & SAID.keys() & read_document(LEAST).model_fields_set
 
 
+@pytest.mark.parametrize(("said", "meant"), [("3", 3), ("0", 0), ("007", 7), (3.0, 3), ("9" * 9, 999_999_999)])
+def test_a_badge_may_be_written_in_digits(said, meant):
+    assert read_document(LEAST | {"badge": said}).badge == meant
+
+
+@pytest.mark.parametrize("field", ["data_only", "dry_run"])
+@pytest.mark.parametrize(("said", "meant"), [(0, False), (1, True), (1.0, True), ("true", True), ("false", False)])
+def test_what_is_plainly_true_or_false_is_read_so(field, said, meant):
+    assert getattr(read_document(LEAST | {field: said}), field) is meant
+
+
 @pytest.mark.parametrize(
     ("field", "wrong", "reason"),
     [
         ("badge", -1, "greater than or equal to 0"),
         ("badge", 2**31, "less than or equal to 2147483647"),
         ("badge", 1.5, "whole number"),
-        ("badge", "1", "whole number"),
+        ("badge", "-1", "whole number"),
+        ("badge", "1.5", "whole number"),
+        ("badge", "²", "whole number"),
+        ("badge", "9" * 5000, "whole number"),
         ("badge", True, "whole number"),
+        ("sound", True, "text"),
+        ("sound", {"critical": 1, "name": "bell", "volume": 0.5}, "text"),
         ("sound", "x" * 256, "at most 255"),
         ("channel_id", ["a"], "text"),
         ("collapse_key", {}, "text"),
         ("analytics_label", "a b", "1 to 50 characters"),
         ("analytics_label", "x" * 51, "1 to 50 characters"),
         ("analytics_label", 7, "should be a text"),
-        ("data_only", "true", "true or false"),
-        ("data_only", 1, "true or false"),
-        ("dry_run", 0, "true or false"),
+        ("data_only", "yes", "true or false"),
+        ("data_only", 2, "true or false"),
+        ("dry_run", [0], "true or false"),
         ("topic", "a b", "1 to 900 characters"),
         ("topic", "/topics/", "1 to 900 characters"),
         ("topic", "/topics/a/b", "1 to 900 characters"),

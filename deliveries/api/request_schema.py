@@ -14,6 +14,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from deliveries.contract import PushRequest
 from deliveries.faults import CONTROL, NO_CONTROL, NO_NUL
+from deliveries.fields import FLAGS, MAX_COUNT
 
 #: What Python calls white space, in the words of ECMA 262.
 _SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -90,6 +91,9 @@ VALUES: dict[str, dict[str, Any]] = {
     },
 }
 
+#: True or false, as `fields.Flag` reads them.
+FLAG: list[dict[str, Any]] = [{"type": "boolean"}, {"enum": list(FLAGS)}]
+
 #: What FCM keeps for itself, as `providers.fcm_payload` has it.
 RESERVED = {"pattern": "^(from$|message_type$|gcm$|gcm\\.|google)"}
 
@@ -97,6 +101,9 @@ RESERVED = {"pattern": "^(from$|message_type$|gcm$|gcm\\.|google)"}
 SPECIAL: dict[str, list[dict[str, Any]]] = {
     "priority": PRIORITY,
     "metadata": [OBJECT | {"propertyNames": {"pattern": NO_NUL, "not": RESERVED}}],
+    "badge": [{"type": "integer", "minimum": 0, "maximum": MAX_COUNT}, {"type": "string", "pattern": "^[0-9]{1,9}$"}],
+    "data_only": FLAG,
+    "dry_run": FLAG,
     "device_tokens": [DEVICE, {"type": "array", "items": DEVICE}],
 }
 
@@ -110,7 +117,7 @@ TARGETS: list[dict[str, Any]] = [
 #: And what it may say.
 CONTENTS: list[dict[str, Any]] = [
     *({"required": [name], "properties": {name: GIVEN}} for name in ("template_id", "title", "body")),
-    {"required": ["data_only"], "properties": {"data_only": {"const": True}}},
+    {"required": ["data_only"], "properties": {"data_only": {"enum": [True, 1, "true"]}}},
 ]
 
 #: A list is taken whatever is in it: each of its items is accepted or refused by itself.
