@@ -515,8 +515,9 @@ def test_whatever_else_a_push_to_a_topic_is_addressed_to_is_no_token(trusted, ad
 
 
 def test_a_trusted_installation_id_is_one_still_when_it_is_read_back():
-    request = read_document(LEAST | {"device_tokens": [{"fid": "dFid", "token": TOKEN}]}, trust_tokens=True)
-    assert [(device.token, device.target) for device in request.device_tokens] == [("dFid", "fid")]
+    fid = "dFidOfFirebase-22_char"
+    request = read_document(LEAST | {"device_tokens": [{"fid": fid, "token": TOKEN}]}, trust_tokens=True)
+    assert [(device.token, device.target) for device in request.device_tokens] == [(fid, "fid")]
     assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
 
 

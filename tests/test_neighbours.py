@@ -203,7 +203,12 @@ FID = "dFidOfFirebase-22_char"
     ("device", "reached"),
     [
         ({"fid": "f"}, ("f", "fid")),
-        ({"fid": "f", "token": "a"}, ("f", "fid")),
+        ({"fid": FID, "token": "a"}, (FID, "fid")),
+        ({"fid": "f", "token": "a"}, ("a", "token")),
+        ({"fid": 5, "token": "a"}, ("a", "token")),
+        ({"fid": "f", "installation_id": FID, "token": "a"}, (FID, "fid")),
+        ({"fid": "f", "installation_id": FID}, (FID, "fid")),
+        ({"fid": "f", "token": " "}, ("f", "fid")),
         ({"fid": None, "token": "a"}, ("a", "token")),
         ({"fid": " ", "installation_id": FID}, (FID, "fid")),
         ({"installation_id": "an-id"}, ("an-id", "fid")),
