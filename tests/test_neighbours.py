@@ -878,9 +878,10 @@ def test_a_gateway_that_has_the_id_in_its_path_may_know_the_request_only():
 
 
 def test_of_a_push_that_shows_nothing_the_app_gets_the_text():
-    text, silent = Content("T", ""), REQUEST.model_copy(update={"data_only": True, "image": "https://x.test/i.png"})
-    assert text_as_data(silent, text) == {"title": "T", "image": "https://x.test/i.png"}
-    assert text_as_data(REQUEST, text) == {}
+    said = {"image": "https://x.test/i.png", "link": "https://x.test", "click_action": "OPEN"}
+    text, shown = Content("T", ""), REQUEST.model_copy(update=said)
+    assert text_as_data(shown.model_copy(update={"data_only": True}), text) == {"title": "T", **said}
+    assert text_as_data(shown, text) == {}
 
 
 def test_the_app_gets_the_metadata_and_the_id_that_no_metadata_replaces():

@@ -122,12 +122,13 @@ def test_a_topic_s_push_can_be_cancelled_while_it_waits(engine, sandbox):
 
 
 def test_a_push_for_the_app_alone_needs_no_text_and_takes_what_it_has_as_data(engine, sandbox):
-    plain = {"data_only": True, "metadata": {"sync": True}}
-    _settled(engine, sandbox, message("n1", template_id=None, **plain), message("n2", **plain))
+    plain, tap = {"data_only": True, "metadata": {"sync": True}}, {"link": "https://x.test", "click_action": "OPEN"}
+    _settled(engine, sandbox, message("n1", template_id=None, **plain), message("n2", **plain, **tap))
     pushes = {push["data"]["notification_id"]: push for push in sandbox.book()["accepted"]}
     assert (pushes["n1"]["title"], pushes["n2"]["title"]) == (None, None)
     assert pushes["n1"]["data"] == {"sync": "true", "notification_id": "n1"}
     assert pushes["n2"]["data"]["title"] == "Welcome, Ada!"
+    assert pushes["n2"]["data"].items() >= tap.items()
 
 
 def test_a_dry_run_is_no_send_and_says_what_fcm_would_do(engine, sandbox):

@@ -72,8 +72,8 @@ def tokens_among(addresses: Any) -> list[str]:
 def _address(fields: dict[str, Any]) -> tuple[Any, Target]:
     """Where it is reached, and what that is.
 
-    An installation id wins over a token, which Google deprecates for it, if it has the shape of one: a good token is not
-    lost for an id of somebody's own.
+    An installation id wins over a token, which Google deprecates for it, if it has the shape of one: a good token is
+    not lost for an id of somebody's own.
     """
     token = _token(fields)
     if subscription := _subscription(token):
