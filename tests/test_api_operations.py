@@ -159,7 +159,7 @@ def test_a_push_to_a_topic_is_accepted_told_and_sent_again(api, engine, sandbox)
     assert answer.status_code == 202
     eventually(all_ended)
     [delivery] = api.get(f"{NOTIFICATIONS}n-1/").json()["deliveries"]
-    assert (delivery["status"], delivery["device_token"]) == ("sent", "news")
+    assert (delivery["status"], delivery["target"], delivery["device_token"]) == ("sent", "topic", "news")
     assert resend(api, "n-1", {"reason": "once more", "force": True}).status_code == 202
     eventually(all_ended)
     assert [(push["target"], push["token"]) for push in sandbox.book()["accepted"]] == [("topic", "news")] * 2
