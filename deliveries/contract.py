@@ -59,7 +59,7 @@ class PushRequest(BaseModel):
 
     notification_id: SegmentId
     topic: Topic | None = Field(None, description="all who follow it get the push, instead of a user's devices")
-    user_id: SegmentId = Field("", validate_default=True, description="not needed beside a topic")
+    user_id: SegmentId = Field("", validate_default=True, description="not beside a topic")
     template_id: SegmentId | None = None
     template_code: SegmentId | None = Field(None, description="its other name, where it has two")
     title: str | None = Field(None, max_length=1024)
@@ -94,13 +94,6 @@ class PushRequest(BaseModel):
             raise ValueError("is needed")
         return ""
 
-    @field_validator("metadata")
-    @classmethod
-    def _keys_are_the_app_s(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if reserved := [repr(key[:64]) for key in value if is_reserved(key)]:
-            raise ValueError(f"has keys that FCM keeps for itself: {', '.join(reserved[:5])}. Give them other names")
-        return value
-
     @field_validator("priority")
     @classmethod
     def _priority_is_bounded(cls, value: int | str | None) -> int | str | None:
@@ -131,17 +124,19 @@ class PushRequest(BaseModel):
     def _has_content_and_one_kind_of_target(self) -> Self:
         if self.template_id is None and self.title is None and self.body is None and not self.data_only:
             raise ValueError("a template_id, or a title or body, is needed")
-        if self.topic is not None and self.device_tokens:
-            raise ValueError("it has a topic and device_tokens; it can go to one of them only")
+        others = {"a user_id": self.user_id, "device_tokens": self.device_tokens}
+        if self.topic is not None and (beside := [name for name, value in others.items() if value]):
+            raise ValueError(f"it can go to one of them only: it has a topic and {' and '.join(beside)}")
         return self
 
     def as_json(self) -> bytes:
         """The request as stored in the ledger; `PushRequest.model_validate` reads the parsed JSON back.
 
-        It never raises, as `read_document` lets nothing else in. What was not given is left out.
+        It never raises, as `read_document` lets nothing else in. What was not given is left out, but for `dry_run`: a
+        request without it is of before pushes could say so much (`api.repeats`).
         """
         values = self.__dict__
-        return orjson.dumps({field: values[field] for field in self.model_fields_set})
+        return orjson.dumps({field: values[field] for field in self.model_fields_set | {"dry_run"}})
 
 
 def read(
@@ -181,13 +176,16 @@ def read_document(
     if trust_tokens or "topic" in fields:  # beside a topic, tokens are a contradiction even if nobody trusts them
         fields |= tokens_of(document)
     fields.setdefault("correlation_id", str(uuid.uuid4()))
-    hostile = list(_hostile(document, written(document) if body is None else body))
+    if hostile := list(_hostile(document, written(document) if body is None else body)):
+        raise InvalidMessage(hostile, _readable_id(fields))
+    reserved = list(_reserved(fields.get("metadata")))
     try:
-        if hostile:
-            raise InvalidMessage(hostile, _readable_id(fields))
-        return PushRequest.model_validate(fields)
+        request = PushRequest.model_validate(fields)
     except ValidationError as error:
-        raise InvalidMessage(faults(error), _readable_id(fields)) from None
+        raise InvalidMessage(faults(error) + reserved, _readable_id(fields)) from None
+    if reserved:
+        raise InvalidMessage(reserved, _readable_id(fields))
+    return request
 
 
 def written(document: object) -> bytes:
@@ -204,6 +202,12 @@ def _hostile(document: dict[str, Any], body: bytes) -> Iterable[tuple[str, str]]
         yield "", f"the message is nested deeper than {MAX_DEPTH} levels"
     elif has_nul(document, body):
         yield "", "the message contains the NUL character, which cannot be stored"
+
+
+def _reserved(metadata: Any) -> Iterable[tuple[str, str]]:
+    """Keys with which FCM refuses a push. Here alone: what the ledger has from before may have them."""
+    if isinstance(metadata, dict) and (keys := [repr(key[:64]) for key in metadata if is_reserved(key)]):
+        yield "metadata", f"has keys that FCM keeps for itself: {', '.join(keys[:5])}. Give them other names"
 
 
 def _readable_id(fields: Mapping[str, Any]) -> str | None:

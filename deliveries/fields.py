@@ -34,9 +34,23 @@ def whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+def _count(said: object) -> object:
+    """Some write it as a text. Of more digits nothing is counted."""
+    is_number = isinstance(said, str) and said.isascii() and said.isdigit() and len(said) < 10
+    return int(str(said)) if is_number else whole(said)
+
+
+#: What else is plainly true or false.
+FLAGS = {0: False, 1: True, "false": False, "true": True}
+
+
+def _flag(said: object) -> object:
+    return FLAGS.get(said, said) if isinstance(said, str | int | float) else said
+
+
 Seconds = Annotated[int, Field(strict=True, ge=0, le=MAX_TTL), BeforeValidator(whole)]
-Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT), BeforeValidator(whole)]
-Flag = Annotated[bool, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT), BeforeValidator(_count)]
+Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 
 #: The name of something that the app has: a sound, a channel.
 Name = Annotated[str, Field(max_length=255)]

@@ -102,6 +102,9 @@ def payload_data(request: PushRequest) -> dict[str, Any]:
 
 
 def text_as_data(request: PushRequest, content: Content) -> dict[str, Any]:
-    """Of a push that shows nothing, what it would have shown: that is the app's business then."""
-    shown = {"title": content.title, "body": content.body, "image": request.image} if request.data_only else {}
-    return {name: text for name, text in shown.items() if text}
+    """Of a push that shows nothing, what it would have shown and what a tap would have done: it is the app's now."""
+    if not request.data_only:
+        return {}
+    said = {"title": content.title, "body": content.body}
+    said |= {name: getattr(request, name) for name in ("image", "link", "click_action")}
+    return {name: text for name, text in said.items() if text}

@@ -159,7 +159,7 @@ def test_a_push_to_a_topic_is_accepted_told_and_sent_again(api, engine, sandbox)
     assert answer.status_code == 202
     eventually(all_ended)
     [delivery] = api.get(f"{NOTIFICATIONS}n-1/").json()["deliveries"]
-    assert (delivery["status"], delivery["device_token"]) == ("sent", "news")
+    assert (delivery["status"], delivery["target"], delivery["device_token"]) == ("sent", "topic", "news")
     assert resend(api, "n-1", {"reason": "once more", "force": True}).status_code == 202
     eventually(all_ended)
     assert [(push["target"], push["token"]) for push in sandbox.book()["accepted"]] == [("topic", "news")] * 2
@@ -170,5 +170,10 @@ def test_what_contradicts_itself_is_refused_with_the_reason(api):
     answer = api.post({"topic": "news", "title": "Hi", "device_tokens": ["x"], "metadata": {"k": 1}})
     assert answer.status_code == 400
     assert "a topic and device_tokens" in fault(answer)["message"]
+    answer = api.post({"topic": "orders", "user_id": "u-1", "title": "Your order"})
+    assert (answer.status_code, fault(answer)["message"]) == (
+        400,
+        "it can go to one of them only: it has a topic and a user_id",
+    )
     answer = api.post({"user_id": "u-1", "title": "Hi", "metadata": {"from": "ada"}})
     assert [one["field"] for one in fault(answer)["fields"]] == ["metadata"]

@@ -146,17 +146,22 @@ def test_what_cannot_be_a_push_the_document_does_not_allow(client):
         {"topic": "a b", "title": "T"},
         {"topic": "t", "data_only": False},
         {"topic": "t", "title": "T", "device_tokens": ["x"]},
+        {"user_id": "u", "topic": "t", "title": "T"},
         {"topic": 7, "title": "T"},
         {"user_id": "u", "title": "T", "metadata": {"from": 1}},
         {"user_id": "u", "title": "T", "badge": -1},
+        {"user_id": "u", "title": "T", "badge": "three"},
+        {"user_id": "u", "title": "T", "dry_run": 2},
+        {"user_id": "u", "data_only": 0},
     ):
         assert not allowed(wrong), wrong
     for right in (
         {"topic": "/topics/t", "title": "T"},
-        {"user_id": "u", "topic": "t", "data_only": True},
+        {"user_id": " ", "topic": "t", "data_only": True},
         {"user_id": "u", "topic": " ", "title": "T"},
         {"user_id": None, "topic": "t", "title": "T"},
         {"user_id": "u", "title": "T", "metadata": {"fromage": 1}, "badge": 2.0, "sound": 7},
+        {"user_id": "u", "data_only": "true", "dry_run": 0, "badge": "3"},
     ):
         assert allowed(right), right
 

@@ -85,6 +85,14 @@ def test_a_long_id_is_broken_and_one_of_blanks_can_be_clicked_on(admin_client):
     assert re.search(r'class="field-shown_id"><a [^>]*>&#x27;\\u200b&#x27;</a>', html)
 
 
+def test_of_a_dry_run_it_is_said_once_that_nothing_was_sent(admin_client):
+    said = "It was checked and would be taken; nothing was sent."
+    row = notification("n-1", status=Status.SKIPPED, error_code="dry_run", error_message=said)
+    page = text(admin_client.get(opened(row)))
+    assert said in page
+    assert "Nothing was sent." not in page
+
+
 def test_a_topic_is_no_secret(admin_client):
     row = delivery(notification("n-1"), "news", target="topic")
     assert "topic news" in text(admin_client.get(opened(row)))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliveries.contract import MAX_BODY_BYTES, InvalidMessage, PushRequest, read, read_document
+from deliveries.ledger.claiming import _request
 from deliveries.masking import conceal
 from deliveries.neighbours.profiles import ANCESTOR, DNS_CORE, SPEC
 
@@ -50,7 +51,6 @@ def without(field: str) -> dict:
         ({"link": "OPEN_ORDER", "click_action": "shop://1"}, "link", "shop://1"),
         ({"android_channel_id": "orders"}, "channel_id", "orders"),
         ({"validate_only": True}, "dry_run", True),
-        ({"topic": "/topics/news"}, "topic", "news"),
         ({"request_id": "r1"}, "request_id", "r1"),
         ({"correlation_id": "c1"}, "correlation_id", "c1"),
         ({"variables": None, "metadata": None}, "variables", {}),
@@ -378,7 +378,7 @@ def test_what_the_ledger_keeps_reads_back_the_same():
 
 SAID = {
     "click_action": "OPEN", "badge": 0, "sound": "bell", "channel_id": "orders", "collapse_key": "news",
-    "analytics_label": "spring~1", "data_only": True, "dry_run": True, "topic": "news",
+    "analytics_label": "spring~1", "data_only": True, "dry_run": True,
 }  # fmt: skip
 
 
@@ -389,29 +389,47 @@ def test_all_that_a_push_can_say_is_read_and_kept():
     assert not PushRequest.model_fields.keys() & SAID.keys() & read_document(LEAST).model_fields_set
 
 
+@pytest.mark.parametrize(("said", "meant"), [("3", 3), ("0", 0), ("007", 7), (3.0, 3), ("9" * 9, 999_999_999)])
+def test_a_badge_may_be_written_in_digits(said, meant):
+    assert read_document(LEAST | {"badge": said}).badge == meant
+
+
+@pytest.mark.parametrize("field", ["data_only", "dry_run"])
+@pytest.mark.parametrize(("said", "meant"), [(0, False), (1, True), (1.0, True), ("true", True), ("false", False)])
+def test_what_is_plainly_true_or_false_is_read_so(field, said, meant):
+    assert getattr(read_document(LEAST | {field: said}), field) is meant
+
+
 @pytest.mark.parametrize(
     ("field", "wrong", "reason"),
     [
         ("badge", -1, "greater than or equal to 0"),
         ("badge", 2**31, "less than or equal to 2147483647"),
         ("badge", 1.5, "whole number"),
-        ("badge", "1", "whole number"),
+        ("badge", "-1", "whole number"),
+        ("badge", "1.5", "whole number"),
+        ("badge", "²", "whole number"),
+        ("badge", "9" * 5000, "whole number"),
         ("badge", True, "whole number"),
+        ("sound", True, "text"),
+        ("sound", {"critical": 1, "name": "bell", "volume": 0.5}, "text"),
         ("sound", "x" * 256, "at most 255"),
         ("channel_id", ["a"], "text"),
         ("collapse_key", {}, "text"),
         ("analytics_label", "a b", "1 to 50 characters"),
         ("analytics_label", "x" * 51, "1 to 50 characters"),
         ("analytics_label", 7, "should be a text"),
-        ("data_only", "true", "true or false"),
-        ("data_only", 1, "true or false"),
-        ("dry_run", 0, "true or false"),
+        ("data_only", "yes", "true or false"),
+        ("data_only", 2, "true or false"),
+        ("dry_run", [0], "true or false"),
         ("topic", "a b", "1 to 900 characters"),
         ("topic", "/topics/", "1 to 900 characters"),
         ("topic", "/topics/a/b", "1 to 900 characters"),
         ("topic", "news\n", "1 to 900 characters"),
         ("topic", "x" * 901, "1 to 900 characters"),
         ("click_action", ["OPEN"], "text"),
+        ("link", [1], "text"),
+        ("link", {"url": "https://x.test"}, "text"),
         ("click_action", "x" * 2049, "at most 2048"),
     ],
 )
@@ -419,6 +437,11 @@ def test_what_a_push_says_is_checked_strictly_and_the_reason_is_clear(field, wro
     found = faults(LEAST | {field: wrong})
     assert found.keys() == {field}
     assert reason in found[field]
+
+
+def test_a_link_that_is_no_text_is_at_fault_itself_whatever_stands_beside_it():
+    assert faults(LEAST | {"link": [1], "click_action": "https://x.test"}).keys() == {"link"}
+    assert faults(LEAST | {"link": "OPEN", "click_action": [1]}).keys() == {"click_action"}
 
 
 def test_a_link_and_an_action_beside_each_other_stay_where_they_are():
@@ -437,17 +460,38 @@ def test_a_data_key_that_fcm_keeps_for_itself_is_refused_by_name(spelling, key):
     assert read_document(LEAST | {"variables": {key: 1}, "metadata": {"deep": {key: 1}}}).metadata == {"deep": {key: 1}}
 
 
+def test_such_a_key_in_what_was_accepted_before_is_read_and_left_to_the_provider():
+    stored = LEAST | {"correlation_id": "c", "metadata": {"from": "ada"}}
+    assert PushRequest.model_validate(stored).metadata == {"from": "ada"}
+
+
+@pytest.mark.parametrize(("said", "kept"), [("r1", "r1"), (7, None), (None, None)])
+def test_of_a_stored_request_that_cannot_be_read_the_ids_are_kept(said, kept):
+    ids = {"notification_id": "n1", "user_id": "u1", "correlation_id": "c"}
+    request, wrong = _request(ids | {"request": {"ttl": "soon", "request_id": said}})
+    assert (request.notification_id, request.user_id, request.request_id) == ("n1", "u1", kept)
+    assert "ttl should be a whole number" in wrong
+
+
 def test_a_push_for_the_app_alone_needs_no_text():
     request = read_document(without("title") | {"data_only": True})
     assert (request.title, request.body, request.template_id) == (None, None, None)
     assert "template_id" in " ".join(faults(without("title") | {"data_only": False}).values())
 
 
-def test_a_topic_needs_no_user_and_keeps_one_that_is_given():
-    request = read_document(without("user_id") | {"topic": "news"})
+@pytest.mark.parametrize("topic", ["news", "/topics/news"])
+def test_a_topic_needs_no_user(topic):
+    request = read_document(without("user_id") | {"topic": topic})
     assert (request.topic, request.user_id) == ("news", "")
     assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
-    assert read_document(LEAST | {"topic": "news"}).user_id == "u1"
+
+
+@pytest.mark.parametrize(
+    "user", [{"user_id": "u1"}, {"recipient_id": "u1"}, {"user": {"id": 7}}, {"metadata": {"user_id": "u1"}}]
+)
+def test_a_push_to_a_user_does_not_go_to_everybody_for_a_word_that_was_ignored_once(user):
+    refused = faults(without("user_id") | {"topic": "orders"} | user)
+    assert refused == {"": "it can go to one of them only: it has a topic and a user_id"}
 
 
 def test_without_a_topic_a_user_is_needed_and_a_wrong_topic_is_the_only_fault():
@@ -460,12 +504,20 @@ def test_without_a_topic_a_user_is_needed_and_a_wrong_topic_is_the_only_fault():
 @pytest.mark.parametrize("brought", [{"device_tokens": [TOKEN]}, {"push_token": TOKEN}])
 def test_a_topic_and_tokens_contradict_each_other_whether_or_not_tokens_are_trusted(trusted, brought):
     with pytest.raises(InvalidMessage, match="a topic and device_tokens"):
-        read_document(LEAST | {"topic": "news"} | brought, trust_tokens=trusted)
+        read_document(without("user_id") | {"topic": "news"} | brought, trust_tokens=trusted)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+@pytest.mark.parametrize("addressed", [{"to": "/topics/news"}, {"recipient": "news"}, {"to": ["everybody"]}])
+def test_whatever_else_a_push_to_a_topic_is_addressed_to_is_no_token(trusted, addressed):
+    request = read_document(without("user_id") | {"topic": "news"} | addressed, trust_tokens=trusted)
+    assert (request.topic, request.device_tokens) == ("news", [])
 
 
 def test_a_trusted_installation_id_is_one_still_when_it_is_read_back():
-    request = read_document(LEAST | {"device_tokens": [{"fid": "dFid", "token": TOKEN}]}, trust_tokens=True)
-    assert [(device.token, device.target) for device in request.device_tokens] == [("dFid", "fid")]
+    fid = "dFidOfFirebase-22_char"
+    request = read_document(LEAST | {"device_tokens": [{"fid": fid, "token": TOKEN}]}, trust_tokens=True)
+    assert [(device.token, device.target) for device in request.device_tokens] == [(fid, "fid")]
     assert PushRequest.model_validate(orjson.loads(request.as_json())) == request
 
 
@@ -475,7 +527,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 keys = st.sampled_from(
-    [*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user", *SAID]
+    [*LEAST, "variables", "metadata", "priority", "ttl", "expires_at", "data", "pattern", "user", "topic", *SAID]
 )
 
 

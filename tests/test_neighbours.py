@@ -203,7 +203,12 @@ FID = "dFidOfFirebase-22_char"
     ("device", "reached"),
     [
         ({"fid": "f"}, ("f", "fid")),
-        ({"fid": "f", "token": "a"}, ("f", "fid")),
+        ({"fid": FID, "token": "a"}, (FID, "fid")),
+        ({"fid": "f", "token": "a"}, ("a", "token")),
+        ({"fid": 5, "token": "a"}, ("a", "token")),
+        ({"fid": "f", "installation_id": FID, "token": "a"}, (FID, "fid")),
+        ({"fid": "f", "installation_id": FID}, (FID, "fid")),
+        ({"fid": "f", "token": " "}, ("f", "fid")),
         ({"fid": None, "token": "a"}, ("a", "token")),
         ({"fid": " ", "installation_id": FID}, (FID, "fid")),
         ({"installation_id": "an-id"}, ("an-id", "fid")),
@@ -873,9 +878,10 @@ def test_a_gateway_that_has_the_id_in_its_path_may_know_the_request_only():
 
 
 def test_of_a_push_that_shows_nothing_the_app_gets_the_text():
-    text, silent = Content("T", ""), REQUEST.model_copy(update={"data_only": True, "image": "https://x.test/i.png"})
-    assert text_as_data(silent, text) == {"title": "T", "image": "https://x.test/i.png"}
-    assert text_as_data(REQUEST, text) == {}
+    said = {"image": "https://x.test/i.png", "link": "https://x.test", "click_action": "OPEN"}
+    text, shown = Content("T", ""), REQUEST.model_copy(update=said)
+    assert text_as_data(shown.model_copy(update={"data_only": True}), text) == {"title": "T", **said}
+    assert text_as_data(shown, text) == {}
 
 
 def test_the_app_gets_the_metadata_and_the_id_that_no_metadata_replaces():

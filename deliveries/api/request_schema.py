@@ -14,6 +14,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from deliveries.contract import PushRequest
 from deliveries.faults import CONTROL, NO_CONTROL, NO_NUL
+from deliveries.fields import FLAGS, MAX_COUNT
 
 #: What Python calls white space, in the words of ECMA 262.
 _SPACE = r"\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -90,6 +91,9 @@ VALUES: dict[str, dict[str, Any]] = {
     },
 }
 
+#: True or false, as `fields.Flag` reads them.
+FLAG: list[dict[str, Any]] = [{"type": "boolean"}, {"enum": list(FLAGS)}]
+
 #: What FCM keeps for itself, as `providers.fcm_payload` has it.
 RESERVED = {"pattern": "^(from$|message_type$|gcm$|gcm\\.|google)"}
 
@@ -97,6 +101,9 @@ RESERVED = {"pattern": "^(from$|message_type$|gcm$|gcm\\.|google)"}
 SPECIAL: dict[str, list[dict[str, Any]]] = {
     "priority": PRIORITY,
     "metadata": [OBJECT | {"propertyNames": {"pattern": NO_NUL, "not": RESERVED}}],
+    "badge": [{"type": "integer", "minimum": 0, "maximum": MAX_COUNT}, {"type": "string", "pattern": "^[0-9]{1,9}$"}],
+    "data_only": FLAG,
+    "dry_run": FLAG,
     "device_tokens": [DEVICE, {"type": "array", "items": DEVICE}],
 }
 
@@ -105,12 +112,12 @@ NO_TOKENS = {"anyOf": [BLANK, {"type": "array", "items": BLANK}]}
 #: To whom it may go: to a user, whose devices it may bring along, or to a topic.
 TARGETS: list[dict[str, Any]] = [
     {"required": ["user_id"], "properties": {"user_id": GIVEN, "topic": BLANK}},
-    {"required": ["topic"], "properties": {"topic": GIVEN, "device_tokens": NO_TOKENS}},
+    {"required": ["topic"], "properties": {"topic": GIVEN, "user_id": BLANK, "device_tokens": NO_TOKENS}},
 ]
 #: And what it may say.
 CONTENTS: list[dict[str, Any]] = [
     *({"required": [name], "properties": {name: GIVEN}} for name in ("template_id", "title", "body")),
-    {"required": ["data_only"], "properties": {"data_only": {"const": True}}},
+    {"required": ["data_only"], "properties": {"data_only": {"enum": [True, 1, "true"]}}},
 ]
 
 #: A list is taken whatever is in it: each of its items is accepted or refused by itself.
@@ -156,8 +163,8 @@ def components() -> dict[str, Any]:
         "PushRequest": {
             "type": "object",
             "description": "A push request. The spellings that other producers have of these fields are understood "
-            "too, and what is not known is ignored. It needs a user_id or a topic; and a template_id, or a title "
-            "or body, unless it is data_only. 64 KiB at most.",
+            "too, and what is not known is ignored. It needs a user_id or a topic, not both; and a template_id, or a "
+            "title or body, unless it is data_only. 64 KiB at most.",
             "properties": fields,
             "propertyNames": {"pattern": NO_NUL},
             "additionalProperties": VALUE,

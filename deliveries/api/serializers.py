@@ -42,6 +42,7 @@ class DeliverySerializer(serializers.ModelSerializer[PushDelivery]):
             "notification_id",
             "user_id",
             "device_token",
+            "target",
             "device_fingerprint",
             "platform",
             "status",

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from deliveries.endings import DRY_RUN
 from deliveries.masking import conceal_text
 from deliveries.models import ENDS, Notification, PushDelivery, Status, Worker
 from deliveries.operations import Outcome
@@ -40,7 +41,7 @@ SENTENCES = 5  # of one kind, in one message
 #: What to do about our own reasons. Those of a provider bring their advice with them.
 ADVICE = {
     "opted_out": "Nothing to do: the user does not want pushes.",
-    "dry_run": "Nothing to do: it was a trial. To have it sent, accept it anew without dry_run.",
+    DRY_RUN: "Nothing to do: it was a trial. To have it sent, accept it anew without dry_run.",
     "no_device": "Nothing to do here: the app registers a device with the user service when it is opened.",
     "unknown_user": "Ask the producer of the message where this user id comes from.",
     "user_refused": "Ask the operators of the user service.",
@@ -63,8 +64,10 @@ def cause(notification: Notification) -> str:
     reason = notification.error_message or notification.error_code
     if notification.status == Status.CANCELLED:
         return conceal_text(reason) or "It was cancelled."
+    if notification.status == Status.SKIPPED and notification.error_code != DRY_RUN:  # which says so itself
+        return f"Nothing was sent. {reason}"
     if notification.status in ENDS:
-        return f"Nothing was sent. {reason}" if notification.status == Status.SKIPPED else reason
+        return reason
     if notification.cancel_reason:
         return f"Nothing more of it is sent, and it is about to end. {conceal_text(notification.cancel_reason)}"
     return f"{_waiting(notification)} {f'Until now: {reason}' if reason else ''}".strip()

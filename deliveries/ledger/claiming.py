@@ -83,6 +83,9 @@ def _request(row: dict[str, Any]) -> tuple[PushRequest, str]:
         return PushRequest.model_validate(row["request"]), ""
     except ValidationError as error:
         ids = {name: row[name] for name in ("notification_id", "user_id", "correlation_id")}
+        said = row["request"].get("request_id") if isinstance(row["request"], dict) else None
+        if isinstance(said, str):  # by which the gateway may know it
+            ids["request_id"] = said
         wrong = (f"{field} {fault}" if field else fault for field, fault in faults(error))
         return PushRequest.model_construct(**ids), f"{'; '.join(wrong)}."
 

@@ -22,7 +22,8 @@ TOKEN = ("token", "push_token", "device_token", "fcm_token", "pushToken", "devic
 SUBSCRIPTION = "subscription"
 USUAL_PLATFORM = {"subscription": "web"}
 ACTIVE = ("is_active", "isActive", "active")
-#: A Firebase installation id. Others use the word for ids of their own.
+#: A Firebase installation id. Others use the words for ids of their own.
+INSTALLATION = ("fid", "installation_id")
 FID = re.compile(r"[cdef][\w-]{21}", re.ASCII)
 #: When the app registered its token last.
 REGISTERED = ("registered_at", "registeredAt", "token_updated_at", "tokenUpdatedAt")
@@ -69,16 +70,20 @@ def tokens_among(addresses: Any) -> list[str]:
 
 
 def _address(fields: dict[str, Any]) -> tuple[Any, Target]:
-    """Where it is reached, and what that is. An installation id wins over a token: Google deprecates tokens for it."""
-    token, id = _token(fields), fields.get("installation_id")
+    """Where it is reached, and what that is.
+
+    An installation id wins over a token, which Google deprecates for it, if it has the shape of one: a good token is
+    not lost for an id of somebody's own.
+    """
+    token = _token(fields)
     if subscription := _subscription(token):
         return subscription, "subscription"
     if fields.get("target") == "fid":  # as the ledger has it
         return token, "fid"
-    if not is_blank(fields.get("fid")):
-        return fields["fid"], "fid"
-    if not is_blank(id) and (not isinstance(token, str) or FID.fullmatch(str(id))):
-        return id, "fid"
+    ids = [fields[name] for name in INSTALLATION if not is_blank(fields.get(name))]
+    proper = [id for id in ids if FID.fullmatch(str(id))]
+    if proper or (ids and not isinstance(token, str)):
+        return (proper or ids)[0], "fid"
     return token, "token"
 
 

@@ -28,13 +28,26 @@ def fields_of(document: dict[str, Any]) -> dict[str, Any]:
         fields.setdefault("variables", template_data)
     if fields.get("template_code") == fields.get("template_id"):  # one name, however it was called
         fields.pop("template_code", None)
-    return fields | _tapped(fields.pop("link", None), fields.pop("click_action", None))
+    return tapped(fields)
+
+
+def tapped(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a tap does: an address is a link and a name an action, whichever of the two it was called."""
+    link, click_action = fields.get("link"), fields.get("click_action")
+    moves = isinstance(link, str | None) and not _leads_somewhere(link)
+    if not moves or not (click_action is None or _leads_somewhere(click_action)):
+        return fields
+    said = {"link": click_action, "click_action": link}
+    others = {field: value for field, value in fields.items() if field not in said}
+    return others | {field: value for field, value in said.items() if value is not None}
 
 
 def tokens_of(document: dict[str, Any]) -> dict[str, Any]:
     """The device tokens that it brings along, {} where there are none."""
     tokens = (value for value in found(document, MESSAGE_TOKENS) if value != [])
-    said = next(chain(tokens, filter(None, map(tokens_among, found(document, MESSAGE_ADDRESSES)))), None)
+    is_to_topic = first(document, MESSAGE["topic"]) is not None  # what else it is addressed to is the topic again
+    addresses = () if is_to_topic else found(document, MESSAGE_ADDRESSES)
+    said = next(chain(tokens, filter(None, map(tokens_among, addresses))), None)
     return {} if said is None else {"device_tokens": said}
 
 
@@ -43,14 +56,6 @@ def _is_content(template_data: dict[str, Any], document: dict[str, Any]) -> bool
     if "body" not in template_data:
         return False
     return "subject" in template_data or "title" in template_data or first(document, MESSAGE["template_id"]) is None
-
-
-def _tapped(link: Any, click_action: Any) -> dict[str, Any]:
-    """What a tap does: an address is a link and a name an action, whichever of the two it was called."""
-    if not _leads_somewhere(link) and (click_action is None or _leads_somewhere(click_action)):
-        link, click_action = click_action, link
-    said = {"link": link, "click_action": click_action}
-    return {field: value for field, value in said.items() if value is not None}
 
 
 def _leads_somewhere(value: Any) -> bool:
