@@ -54,7 +54,7 @@ FROM notifications WHERE notification_id = ANY(%(ids)s)
 
 LOAD_DELIVERIES = """
 SELECT d.id, d.notification_id, d.user_id, d.device_token, d.target, d.platform, d.brake_round, d.title,
-       d.body, d.provider, d.status, d.attempts, d.error_code, d.error_message, d.exhausted,
+       n.high_priority AS urgent, d.body, d.provider, d.status, d.attempts, d.error_code, d.error_message, d.exhausted,
        d.forced_resends > 0 AS sent_before,
        n.resent_at IS NULL OR d.updated_at >= n.resent_at AS is_current,
        coalesce(extract(epoch FROM d.next_attempt_at - now()), 0)::float8 AS due_in, d.data
