@@ -49,5 +49,6 @@ def _new(work: Work, device: Device) -> Delivery:
         {},
         "",
         device.target,
+        urgent=work.high_priority,
         alive_at=device.registered_at,
     )

@@ -38,6 +38,7 @@ class Assembly:
     dead_letters: DeadLetterOffice
     dead_tokens: DeadTokenOffice | None
     guard: PruneGuard
+    brakes: Brakes
     brake_watch: BrakeWatch
     upstreams: tuple[Upstream, ...]
     carriers: Carriers
@@ -93,6 +94,7 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         _dead_token_office(writer, http, retries, guard),
         guard,
+        brakes,
         BrakeWatch(writer, carriers, brakes, heartbeat.alive),
         (users, templates, gateway) if gateway else (users, templates),
         carriers,

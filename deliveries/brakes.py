@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Iterator
 from uuid import UUID
 
 from deliveries.ledger import Braked, Lift
@@ -31,14 +32,22 @@ class Brakes:
         self._worker_id = worker_id
         self._pace = pace
         self._shut_out: dict[str, float] = {}  # providers that do not let this process in, and since when
-        self._let_in: set[str] = set()  # those of them that took a send since
+        self._lifted: dict[str, float] = {}  # when it was lifted: what was asked before says nothing any more
+        self._let_in: set[str] = set()  # those of them that judged a send since
         self._paused: dict[str, float] = {}  # providers whose project has to wait, and until when
 
-    def on(self, delivery: Delivery, scope: Scope, code: str, advice: str, wait: float) -> Braked:
-        """For `wait` seconds nothing of this scope is sent: what is said of `target` is of this device or topic."""
+    def on(
+        self, delivery: Delivery, scope: Scope, code: str, advice: str, wait: float, began: float
+    ) -> Iterator[Braked]:
+        """For `wait` seconds nothing of this scope is sent: what is said of `target` is of this device or topic.
+
+        The send that was refused began then, by the monotonic clock.
+        """
+        if scope == "process" and began < self._lifted.get(delivery.provider, began):
+            return
         word = scope if scope != "target" else "topic" if delivery.target == "topic" else "device"
         self._note(word, delivery.provider, f"{code}: {advice}", wait)
-        return Braked(
+        yield Braked(
             brake_keys(delivery, token_hash(delivery.device_token), self._worker_id)[word],
             word,
             self._subject(word, delivery),
@@ -50,30 +59,29 @@ class Brakes:
             PACE.get(word, self._pace),
         )
 
-    def accepted(self, provider: str, began: float) -> None:
-        """The provider has taken a send that began then, by the monotonic clock: it lets this process in again."""
+    def let_in(self, provider: str, began: float) -> None:
+        """The provider has judged a push whose send began then, by the monotonic clock: it lets this process in."""
         if self._shut_out and self._shut_out.get(provider, began) < began:
             self._let_in.add(provider)
 
-    @property
     def shut_out(self) -> bool:
         """Whether some provider does not let this process in, as far as is known."""
         return bool(self._shut_out)
 
-    def over(self, mended: list[str]) -> list[str]:
-        """The providers that have let this process in again, or may well: those whose credentials are `mended`."""
-        return [name for name in self._shut_out if name in self._let_in or name in mended]
+    def lifts(self, mended: list[str]) -> list[Lift]:
+        """What ends the pauses of this process: at once where it is let in, which is forgotten and said.
 
-    def lift(self, provider: str) -> Lift:
-        """What ends the pause of this process."""
-        return Lift(process_key(self._worker_id, provider), self._pace)
-
-    def lifted(self, provider: str) -> None:
-        """Forgets the pause, and says so."""
-        why = "takes pushes of this process again" if provider in self._let_in else "has other credentials now"
-        logger.warning("The pause is over: %s %s, and what waited is sent", provider, why)
-        del self._shut_out[provider]
-        self._let_in.discard(provider)
+        Where only its credentials are `mended`, a probe goes out now.
+        """
+        let_in = sorted(self._let_in)
+        for name in let_in:
+            logger.warning("The pause is over: %s takes pushes of this process again, and what waited is sent", name)
+            del self._shut_out[name]
+        self._let_in.clear()
+        probed = [name for name in self._shut_out if name in mended]
+        self._lifted |= dict.fromkeys(let_in + probed, time.monotonic())
+        lifts = [(name, False) for name in let_in] + [(name, True) for name in probed]
+        return [Lift(process_key(self._worker_id, name), ramp) for name, ramp in lifts]
 
     def tell_of_ends(self) -> None:
         """Says which projects' pauses are over."""

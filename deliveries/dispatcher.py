@@ -21,6 +21,9 @@ CLAIM_LIMIT = 200
 #: the services around it, however many are due.
 CLAIMS = 10
 
+#: What a worker claims in a round that a provider does not let in: enough to try, and the others have the rest.
+PROBES = 1
+
 #: Rows of dead workers that are put down in a round: all that one of them had in flight, as a rule.
 RELEASE_LIMIT = 1000
 
@@ -34,12 +37,14 @@ class Dispatcher:
         starter: Starter,
         heartbeat: Heartbeat,
         held: Callable[[], frozenset[str]],
+        shut_out: Callable[[], bool],
         lease: float,
     ) -> None:
         self._writer = writer
         self._starter = starter
         self._heartbeat = heartbeat
         self._held = held
+        self._shut_out = shut_out
         self._lease = lease
         self._swept_at = 0.0
 
@@ -51,9 +56,7 @@ class Dispatcher:
         """One round. Does nothing while this worker's heartbeat is late."""
         if not self._heartbeat.alive():
             return
-        for _ in range(CLAIMS):
-            if len(await self._starter.start(Claim, CLAIM_LIMIT)) < CLAIM_LIMIT:
-                break
+        await self._claim()
         if self._heartbeat.steady_for > self._lease:
             await self._release()
             await self._sweep()
@@ -64,6 +67,14 @@ class Dispatcher:
             await self._starter.start(lambda limit: Claim(limit, ids), CLAIM_LIMIT)
         except Exception as error:  # noqa: BLE001 - a wake-up is a hint, the next round finds the rows
             logger.error("A wake-up could not be followed: %s", describe(error))  # noqa: TRY400
+
+    async def _claim(self) -> None:
+        if self._shut_out():
+            await self._starter.start(Claim, PROBES)
+            return
+        for _ in range(CLAIMS):
+            if len(await self._starter.start(Claim, CLAIM_LIMIT)) < CLAIM_LIMIT:
+                break
 
     async def _release(self) -> None:
         [released] = await self._writer.write(ReleaseOrphans(RELEASE_LIMIT))

@@ -23,6 +23,7 @@ from deliveries.broker import PushBroker, Topology
 from deliveries.broker.inspection import Likeness, asked, compare, is_blocked, look_at
 from deliveries.ledger.asking import Connection, ask
 from deliveries.prune_guard import stopped
+from deliveries.ramp import FAR
 from deliveries.remembering import Remembered
 
 logger = logging.getLogger(__name__)
@@ -54,11 +55,13 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
 
 HELD_TOKENS = "SELECT count(*) FROM (SELECT 1 FROM dead_tokens WHERE held_at IS NOT NULL LIMIT 10000) AS held"
-# Those that are on, and whether one of them holds up everything: of all processes, or of one.
+
+# Those that are on or whose ramp is crowded, and whether one of them holds up everything: of all processes, or of one.
 BRAKES = """
 SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope = 'project') > 0,
                           'process', count(*) FILTER (WHERE scope = 'process') > 0)
-FROM brakes WHERE until > now()
+FROM brakes
+WHERE until > now() OR until + make_interval(secs => greatest(taken, taken_urgent) - %(far)s) > now()
 """
 
 READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on'"
@@ -144,7 +147,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
         },
         "upstreams": _upstreams(breakers for _, breakers, _ in alive),
         "oldest_due_seconds": round(oldest or 0.0, 1),
-        "brakes": await _number(connection, BRAKES),
+        "brakes": await _number(connection, BRAKES, far=FAR),
         "dead_letters": {"open": dead},
         "dead_tokens": {
             "held": held,
@@ -154,8 +157,8 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
     }
 
 
-async def _number(connection: Connection, statement: str) -> Any:
-    row = await (await connection.execute(statement)).fetchone()
+async def _number(connection: Connection, statement: str, **given: float) -> Any:
+    row = await (await connection.execute(statement, given)).fetchone()
     return row[0] if row else None
 
 

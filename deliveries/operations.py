@@ -9,7 +9,7 @@ import dramatiq
 from django.conf import settings
 
 from deliveries.contract import InvalidMessage, read
-from deliveries.ledger import Lift, Wake, direct
+from deliveries.ledger import Lift, direct
 from deliveries.ledger.accepting import Accept
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
@@ -50,8 +50,6 @@ SENTENCES = {
     "over": "It was over already.",
     "not_valid": "It is not valid any more.",
 }
-#: Notifications that are woken up at a time when a brake is lifted, and how often: whatever waits beyond has its place.
-WAKE_LIMIT, WAKES = 1000, 20
 
 MAY_REPEAT = "The outcome of an earlier send is unknown: it may arrive twice."
 
@@ -143,13 +141,9 @@ def forget(token_ids: Sequence[int], who: Who) -> list[Outcome]:
 
 
 def lift(brake_ids: Sequence[int], who: Who) -> list[Outcome]:
-    """Ends pauses, and makes due what waits for them. One outcome for each, in order. Raises django.db.Error."""
+    """Ends pauses: the workers make due what waits for them. One outcome for each, in order. Raises django.db.Error."""
     keys = dict(Brake.objects.filter(pk__in=brake_ids).values_list("pk", "key"))
     lifted = [id for id in brake_ids if id in keys and direct.write([Lift(keys[id], by=who)]) == [True]]
-    for id in lifted:
-        for _ in range(WAKES):
-            if direct.write([Wake(keys[id], WAKE_LIMIT)]) < [WAKE_LIMIT]:
-                break
     return [Outcome.of(id, "lifted" if id in lifted else "over") for id in brake_ids]
 
 

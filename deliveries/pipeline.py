@@ -100,6 +100,8 @@ class Pipeline:
         """Resolves and renders what is new; claims the sends that are due. Raises Ended, TryAgain or LostOwnership."""
         if work.deliveries and not work.resolve_again:
             due = [d for d in work.deliveries if d.status == Status.PENDING and d.due_in <= 0]
+            for delivery in due:  # it may be another one's since it was put down: the settings have changed
+                delivery.provider = self._sender.provider_for(delivery.target)
             claim, gone = StartSends(work.id, work.fence, due), None
         else:
             claim, gone = await self._prepared(work)

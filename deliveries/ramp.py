@@ -6,28 +6,42 @@ its own on it, in seconds since its beginning, so that nobody has to ask twice.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import sqrt
 
-#: Seconds until the full pace is reached. Where more wait than were sent by then, it climbs on as evenly: a pace that
-#: was halved too often does not hold them up until they expire.
+#: Seconds in which the rate climbs from nothing to the ramp's pace.
 RAMP = 60.0
 
-
-def places(taken: float, count: int, pace: float) -> tuple[list[float], float]:
-    """The next `count` places when those before `taken` are given away, and up to where they are afterwards.
-
-    `pace` is the full one, in sends per second.
-    """
-    before = sends_until(taken, pace)
-    *times, end = (_time_of(before + send, pace) for send in range(count + 1))
-    return times, end
+#: Seconds: who has its turn later than that is held up, and no longer just in a queue.
+FAR = 5.0
 
 
-def sends_until(time: float, pace: float) -> float:
-    """How many sends the ramp allows until then."""
-    return pace * time * time / (2 * RAMP)
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """The rate climbs to `pace` in a minute, and as evenly on to `full`, where it stays. Both in sends per second."""
 
+    pace: float
+    full: float
 
-def _time_of(sends: float, pace: float) -> float:
-    """When the ramp has allowed so many: the inverse."""
-    return sqrt(2 * RAMP * sends / pace)
+    def places(self, taken: float, count: int) -> tuple[list[float], float]:
+        """The next `count` places when those before `taken` are given away, and up to where they are afterwards."""
+        before = self.sends_until(taken)
+        *times, end = (self._time_of(before + send) for send in range(count + 1))
+        return times, end
+
+    def sends_until(self, time: float) -> float:
+        """How many sends it allows until then."""
+        if time <= self._climbs:
+            return self.pace * time * time / (2 * RAMP)
+        return self.full * (time - self._climbs / 2)
+
+    def _time_of(self, sends: float) -> float:
+        """When it has allowed so many: the inverse."""
+        if sends <= self.full * self._climbs / 2:
+            return sqrt(2 * RAMP * sends / self.pace)
+        return sends / self.full + self._climbs / 2
+
+    @property
+    def _climbs(self) -> float:
+        """Seconds until it is at its full pace."""
+        return RAMP * self.full / self.pace

@@ -12,16 +12,18 @@ from deliveries.brakes import Brakes
 from deliveries.endings import DRY_RUN
 from deliveries.ledger import Attempted, Landed
 from deliveries.ledger.change import Change
+from deliveries.ledger.holding import NOT_MINE
 from deliveries.models import Status
 from deliveries.retries import RetryPolicy
 from deliveries.token_fates import TokenFates
 from deliveries.wall_clock import Now
 from deliveries.work import Delivery, Work
 from providers.base import PushMessage, Target
-from providers.errors import ProviderError, UnknownOutcome
+from providers.errors import LET_IN, ProviderError, UnknownOutcome
 from providers.registry import Carriers
 
 logger = logging.getLogger(__name__)
+
 
 WOULD_BE_TAKEN = "It was checked and would be taken; nothing was sent."
 
@@ -60,14 +62,14 @@ class Sender:
             receipt = await self._carriers.send(_message(work, delivery, began_at))
         except ProviderError as error:
             failed = self._failed(work, delivery, error, time.monotonic() - started)
-            return [*failed, *self._consequences(work, delivery, error, began_at)]
+            return [*failed, *self._consequences(work, delivery, error, began_at, started)]
         except Exception as bug:
             logger.exception("A send failed for a reason that we did not think of")
             unknown = UnknownOutcome("internal_error", f"An error of ours: {type(bug).__name__}. The log says more.")
             return self._failed(work, delivery, unknown, time.monotonic() - started)
+        self._brakes.let_in(delivery.provider, started)
         if work.request.dry_run:
             return [self._tried(delivery)]
-        self._brakes.accepted(delivery.provider, started)
         delivery.status = Status.SENT
         landed = Landed(delivery.id, delivery.send_token, Status.SENT, receipt.provider_message_id)
         return [landed, *self._fates.accepted(delivery, began_at)]
@@ -121,12 +123,17 @@ class Sender:
         return [landed, history]
 
     def _consequences(
-        self, work: Work, delivery: Delivery, error: ProviderError, began_at: datetime
+        self, work: Work, delivery: Delivery, error: ProviderError, began_at: datetime, started: float
     ) -> Iterator[Change]:
-        """What the answer means for sends to come: the token is not tried again for a while, or a brake is on."""
+        """What the answer means for sends to come: the token is not tried again for a while, or a brake is on, or off.
+
+        `started` is when the send began by the monotonic clock.
+        """
+        if isinstance(error, LET_IN) and error.http_status is not None:
+            self._brakes.let_in(delivery.provider, started)
         yield from self._fates.failed(work, delivery, error, began_at)
         if error.brakes is not None and error.retry_after is not None:
-            yield self._brakes.on(delivery, error.brakes, error.code, error.advice, error.retry_after)
+            yield from self._brakes.on(delivery, error.brakes, error.code, error.advice, error.retry_after, started)
 
     def _wait(self, work: Work, delivery: Delivery, error: ProviderError) -> float | None:
         """Seconds until it is sent again; None when it is not."""
@@ -139,6 +146,8 @@ class Sender:
         if error.burns_attempt and backoff.exhausted(delivery.attempts):
             delivery.exhausted = True
             return None
+        if error.brakes == "process":
+            return NOT_MINE
         if error.retry_after is not None:
             return error.retry_after * (1 + 0.1 * random.random())  # noqa: S311 - not all at the same instant
         if error.first_wait is not None:

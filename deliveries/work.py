@@ -36,6 +36,7 @@ class Delivery:
     error_message: str = ""
     send_token: int = 0
     brake_round: int | None = None  # the brake on whose ramp it has a place
+    urgent: bool = False  # its notification has high priority
     alive_at: datetime | None = None  # since when its device is known, or wished, to live
     once_dead: bool = False  # its device was called dead before: whether it is, this send tells
     exhausted: bool = False  # its attempts are used up

@@ -58,6 +58,7 @@ def brake(scope: str = "project", *, ends_in: float = 42.0, key: str = "fcm", **
         "until": timezone.now() + timedelta(seconds=ends_in),
         "round": 7,
         "pace": 600.0,
+        "full_pace": 600.0,
     }
     return Brake.objects.create(scope=scope, key=key, **fields | more)
 

@@ -25,6 +25,7 @@ from deliveries.ledger import (
     Started,
     StartSends,
     TokenDied,
+    Wake,
 )
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.change import Change
@@ -239,6 +240,7 @@ class _Judge:
         named = {
             (c.notification_id, c.fence) for c in changes if isinstance(c, StartSends | Abandon | Settle | Reported)
         }
+        wakes = any(isinstance(change, Wake) for change in changes)
         accepts = {change.request.notification_id for change in changes if isinstance(change, Accept)}
         taken = set()
         for old, new in self._notifications:
@@ -250,7 +252,7 @@ class _Judge:
                 free = is_due or old.worker_id == id or (old.worker_id is not None and old.worker_id not in living)
                 self._expect(free, "taken from somebody:", old, new)
                 self._expect(new.worker_id is None or id in living, "taken by one who is late:", old, new)
-            else:
+            elif not (wakes and _is_woken(old, new) and old.worker_id is None):
                 self._expect(new.fence == old.fence, "a fence went back:", old, new)
                 self._expect((old.id, old.fence) in named and old.worker_id == id, "not its own:", id, old, new)
             if old is not None:
@@ -265,7 +267,8 @@ class _Judge:
             owner = self._before.notifications[new.notification_id]
             ours = owner.worker_id == id and (owner.id, owner.fence) in named
             lands = old is not None and old.status == "sending" and (old.id, old.send_token) in landed
-            self._expect(ours or lands or owner.id in taken, "not its own:", id, owner, old, new)
+            woken = old is not None and owner.worker_id is None and _is_woken(old, new)
+            self._expect(ours or lands or woken or owner.id in taken, "not its own:", id, owner, old, new)
             if new.status == "sending" and (old is None or old.send_token != new.send_token):
                 self._expect(id in living, "started by one who is late:", new)
                 self._expect(owner.cancel_reason == "", "started after a cancel:", owner, new)
@@ -321,6 +324,11 @@ class _Judge:
 
 def _took(call: Call, id: str) -> bool:
     return call.accepted and call.id == id
+
+
+def _is_woken(old: Any, new: Any) -> bool:
+    """Whether it is due earlier, and otherwise as it was."""
+    return old == new._replace(next_attempt_at=old.next_attempt_at) and new.next_attempt_at <= old.next_attempt_at
 
 
 def _held_anew(results: list[list[Any]], again: list[list[Any]]) -> bool:

@@ -28,6 +28,7 @@ from deliveries.ledger.change import Change, Hand
 from deliveries.ledger.connection import connect
 from deliveries.ledger.direct import NOBODY
 from deliveries.ledger.writer import Unit, Waiter, _settle_all
+from deliveries.lifting import BrakeWatch
 from deliveries.models import ENDS
 from deliveries.neighbours.profiles import SPEC
 from deliveries.neighbours.upstreams import Refusal
@@ -309,21 +310,24 @@ class ModelWorker:
         self.writer = Writer(lambda: world.connection, hand)
         self.places = Places(1000)  # more than a dispatcher takes while it claims: nothing here may wait
         self.flights = Flights(self.places)
-        now = world.clock.today
+        now, carriers = world.clock.today, Carriers([_Provider(self)])
         retries = world.retries
+        self.brakes = Brakes(hand.worker_id, 1e6)
         fates = TokenFates(PruneGuard(self.writer, 1.0, dict), WEEK, tells=False)
         self.pipeline = Pipeline(
             self.writer,
             Recipients(_Users(world), SPEC),  # type: ignore[arg-type]
             Renderer(_Users(world), SPEC),  # type: ignore[arg-type]
-            Sender(Carriers([_Provider(self)]), retries, Brakes(hand.worker_id, 1e6), fates, self.heart.alive, now),
+            Sender(carriers, retries, self.brakes, fates, self.heart.alive, now),
             Reporter(_Gateway(self), PROFILE, retries.report, now),  # type: ignore[arg-type]
             retries,
             self.heart.alive,
             now,
         )
         starter = Starter(self.writer, self.places, self._begin)
-        self.dispatcher = Dispatcher(self.writer, starter, self.heart, self.flights.held, LEASE)  # type: ignore[arg-type]
+        held, shut_out = self.flights.held, self.brakes.shut_out
+        self.dispatcher = Dispatcher(self.writer, starter, self.heart, held, shut_out, LEASE)  # type: ignore[arg-type]
+        self.brake_watch = BrakeWatch(self.writer, carriers, self.brakes, self.heart.alive)
         self.quarantine = Quarantine(starter, self.heart)  # type: ignore[arg-type]
         world.connection.execute(FORGET)
         self.heart.beat()
@@ -341,8 +345,8 @@ class ModelWorker:
         self._run(self._accept(accepts))
 
     def tick(self) -> None:
-        """The next round of dispatcher and quarantine, of each if it is not busy with the last one."""
-        for go_round in (self.dispatcher.tick, self.quarantine.tick):
+        """The next round of dispatcher, quarantine and brakes, of each if it is not busy with the last one."""
+        for go_round in (self.dispatcher.tick, self.quarantine.tick, self.brake_watch.tick):
             if go_round not in self._rounds or self._rounds[go_round].done():
                 self._rounds[go_round] = self._run(go_round())
 

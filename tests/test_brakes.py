@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from dataclasses import replace
+from math import inf
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from deliveries.brakes import Brakes
 from deliveries.ledger import Braked, Lift, Settle, StartSends, TidyBrakes, Wake, direct
 from deliveries.ledger.audit import Audited
+from deliveries.ledger.holding import token_hash
 from deliveries.ledger.resending import Resend
 from deliveries.models import Status
-from deliveries.ramp import RAMP, places, sends_until
+from deliveries.ramp import RAMP, Ramp
 from deliveries.work import Delivery
 from providers.errors import Scope
 from tests.ledger_rows import delivered
@@ -23,6 +25,7 @@ from tests.world import counted, query
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PACE = 600.0
+CLIMB = Ramp(PACE, PACE)
 
 
 @pytest.fixture
@@ -37,9 +40,13 @@ def other():
         yield hands
 
 
+def on(brakes: Brakes, of: Delivery, scope: Scope, wait: float = 30.0, began: float = inf) -> list[Braked]:
+    return list(brakes.on(of, scope, "QUOTA", "Too many.", wait, began))
+
+
 def brake(hands: Hands, scope: Scope, wait: float = 30.0, pace: float = PACE, **of) -> Braked:
     """Puts a brake on in the name of a worker: of a send to the device `t1`, or to whatever is said."""
-    change = Brakes(hands.id, pace).on(replace(delivery("n0", "t1"), **of), scope, "QUOTA", "Too many.", wait)
+    [change] = on(Brakes(hands.id, pace), replace(delivery("n0", "t1"), **of), scope, wait)
     hands.write(change)
     return change
 
@@ -122,7 +129,7 @@ def test_nobody_has_a_place_before_the_pause_is_over_and_each_has_its_own(one, o
     brake(one, "project")
     begun = [*waits(start(one, "n1", *many("n1", 20))), *waits(start(other, "n2", *many("n2", 20)))]
     [[until]] = query("SELECT extract(epoch FROM until - now())::float FROM brakes")
-    expected, _ = places(0.0, 40, PACE)
+    expected, _ = CLIMB.places(0.0, 40)
     assert len(begun) == 40
     assert min(begun) >= until - 0.5
     assert [wait - begun[0] for wait in begun] == pytest.approx(expected, abs=1.0)
@@ -142,35 +149,51 @@ def test_a_longer_pause_extends_and_a_shorter_one_does_not(one, other):
 def test_of_pauses_that_are_written_together_the_longest_counts(one):
     of = delivery("n0", "t1")
     brakes = Brakes(one.id, PACE)
-    one.write(*[brakes.on(of, "project", "QUOTA", "Too many.", wait) for wait in (10, 40, 20)])
+    one.write(*[change for wait in (10, 40, 20) for change in on(brakes, of, "project", wait)])
     [[wait]] = query("SELECT extract(epoch FROM until - now())::float FROM brakes")
     assert 35 < wait <= 40
 
 
-def test_the_next_pause_on_the_ramp_halves_the_pace_and_one_after_it_has_the_full_one(one):
-    def pace() -> float:
-        [[pace]] = query("SELECT pace FROM brakes")
-        return float(pace)
+def pace() -> float:
+    [[pace]] = query("SELECT pace FROM brakes")
+    return float(pace)
 
+
+def test_a_pause_after_the_ramp_had_carried_sends_halves_the_pace_and_one_after_it_has_the_full_one(one):
     brake(one, "project")
     brake(one, "project", 40)
     assert pace() == PACE, "one pause that grew"
-    pause_is_over(1)
-    brake(one, "project")
-    assert pace() == PACE / 2
-    pause_is_over(1)
-    brake(one, "project")
-    assert pace() == PACE / 4
+    for expected in (PACE / 2, PACE / 4):
+        pause_is_over(RAMP / 2)
+        brake(one, "project")
+        assert pace() == expected
     pause_is_over(RAMP + 1)
     brake(one, "project")
     assert pace() == PACE
 
 
-def test_the_pace_is_never_halved_below_one_a_second(one):
-    for _ in range(4):
-        brake(one, "target")
+def test_a_probe_that_is_refused_leaves_the_pace_as_it_is_however_often(one):
+    brake(one, "project")
+    for _ in range(14):
         pause_is_over(1)
-    assert query("SELECT pace FROM brakes") == [(1.0,)]
+        brake(one, "project")
+    assert pace() == PACE
+
+
+def test_the_pace_is_never_halved_below_a_64th(one):
+    for _ in range(10):
+        brake(one, "project")
+        pause_is_over(RAMP - 1)
+    assert pace() == PACE / 64
+
+
+def test_a_lift_brings_the_full_pace_back(one):
+    brake(one, "project")
+    pause_is_over(RAMP / 2)
+    change = brake(one, "project")
+    assert pace() == PACE / 2
+    one.write(Lift(change.key))
+    assert pace() == PACE
 
 
 def test_a_place_is_honoured_when_its_time_comes(one):
@@ -225,8 +248,8 @@ def test_as_many_begin_in_a_second_as_the_ramp_allows(one, other):
         time.sleep(0.02)
     late = begun[0] if begun else 0.0
     for second in (1, 2, 3):
-        assert sum(time < second for time in begun) <= sends_until(second, PACE) + 1
-    assert len(begun) > sends_until(3 - late, PACE) / 2
+        assert sum(time < second for time in begun) <= CLIMB.sends_until(second) + 1
+    assert len(begun) > CLIMB.sends_until(3 - late) / 2
 
 
 def test_a_ramp_that_is_climbed_holds_nobody(one):
@@ -248,7 +271,7 @@ def test_after_a_lost_answer_to_commit_a_brake_and_its_places_are_the_same():
     rows = dict(query("SELECT send_token, extract(epoch FROM next_attempt_at)::float FROM push_deliveries"))
     assert sorted(rows) == sorted(started.holds) == sorted(started.ids)
     [[until, taken]] = query("SELECT extract(epoch FROM until)::float, taken FROM brakes")
-    expected, end = places(0.0, 3, PACE)
+    expected, end = CLIMB.places(0.0, 3)
     assert sorted(rows.values()) == pytest.approx([until + place for place in expected], abs=0.001)
     assert taken == pytest.approx(end), "no place was given away twice"
 
@@ -272,7 +295,7 @@ def test_two_workers_that_brake_and_ask_never_deadlock(one, other, caplog):
             id = f"{hands.id}-{number}"
             hands.accept(id)
             sends = StartSends(id, 1, [delivery(id, device) for device in order[:3]])
-            puts = [brakes.on(delivery(id, device), "target", "QUOTA", "Too many.", 30) for device in order[3:]]
+            puts = [change for device in order[3:] for change in on(brakes, delivery(id, device), "target")]
             hands.write(sends, *puts)
 
     threads = [
@@ -287,28 +310,96 @@ def test_two_workers_that_brake_and_ask_never_deadlock(one, other, caplog):
     assert "held up" not in caplog.text
 
 
-def test_only_this_process_is_let_in_again_and_only_its_sends_are_woken_up(one, other):
-    shut_out = brake(one, "process")
-    brake(other, "target", 300, device_token="slow")
-    for id, device in (("n1", "t1"), ("n2", "slow")):
-        put_down(one, id, min(waits(start(one, id, delivery(id, device)))))
-    delivered(["n3"], status="pending", error_code="INTERNAL")
-    query("UPDATE notifications SET next_attempt_at = now() + interval '9 min' WHERE notification_id = 'n3'")
-    query("UPDATE push_deliveries SET next_attempt_at = now() + interval '9 min' WHERE notification_id = 'n3'")
-    assert one.write(Lift(shut_out.key, PACE)) == [True]
-    assert one.write(Wake(shut_out.key, 100)) == [1]
-    assert [work.id for work in one.claim()] == ["n1"]
-    assert one.write(Wake(shut_out.key, 100)) == [0]
-    assert query("SELECT pace, taken FROM brakes WHERE key = %s", shut_out.key) == [(PACE, 0.0)]
+def test_what_a_process_may_not_send_is_due_in_a_second_for_anybody(one, other):
+    brake(one, "process", 300)
+    [wait] = waits(start(one, "n1", *many("n1", 1)))
+    assert wait <= 1
+    assert query("SELECT brake_round, status FROM push_deliveries") == [(None, "pending")]
+    assert query("SELECT taken FROM brakes") == [(0.0,)], "nobody has a place"
+    put_down(one, "n1", 0.0)
+    query("UPDATE push_deliveries SET next_attempt_at = now()")
+    [work] = other.claim()
+    assert not start(other, "n1", *work.deliveries, fence=work.fence).holds
 
 
-def test_what_was_refused_itself_is_woken_up_as_well_and_so_many_at_a_time(one):
-    shut_out = brake(one, "process")
-    delivered([f"n{number}" for number in range(5)], status="pending", error_code="QUOTA")
+def test_a_process_tries_with_one_send_when_its_pause_is_over(one):
+    brake(one, "process")
+    pause_is_over()
+    assert len(start(one, "n1", *many("n1", 50)).holds) == 49
+    assert len(start(one, "n2", *many("n2", 50)).holds) == 50, "and with another one in two seconds"
+
+
+def test_a_place_that_has_come_is_kept_for_the_process_that_may_send(one, other):
+    project = brake(one, "project")
+    put_down(one, "n1", waits(start(one, "n1"))[0])
+    brake(one, "process")
+    pause_is_over(0, "fcm")
+    query("UPDATE notifications SET next_attempt_at = now()")
+    query("UPDATE push_deliveries SET next_attempt_at = now()")
+    [work] = one.claim()
+    assert len(start(one, "n1", *work.deliveries, fence=work.fence).holds) == 1
+    assert query("SELECT brake_round FROM push_deliveries") == [(project.round,)]
+
+
+def test_what_is_held_by_one_brake_takes_no_place_on_another(one):
+    brake(one, "project")
+    brake(one, "target")
+    start(one, "n1")
+    assert query("SELECT scope, taken > 0 FROM brakes ORDER BY scope") == [("device", False), ("project", True)]
+
+
+def test_high_priority_has_a_lane_of_its_own(one):
+    brake(one, "project")
+    crowd = waits(start(one, "bulk", *many("bulk", 300)))
+    [wait] = waits(start(one, "code", replace(delivery("code", "t1"), urgent=True)))
+    assert wait == pytest.approx(min(crowd), abs=1)
+    assert max(crowd) > wait + 5
+    assert [wait] < waits(start(one, "code2", replace(delivery("code2", "t1"), urgent=True)))
+
+
+def lifted() -> list[tuple[bool, list[int]]]:
+    return [tuple(row) for row in query("SELECT lifted, earlier_rounds FROM brakes ORDER BY key")]
+
+
+def test_a_lift_wakes_what_waits_for_that_brake_alone_however_many_rounds_it_had(one, other):
+    first = brake(one, "project")
+    put_down(one, "n1", waits(start(one, "n1"))[0])
+    brake(one, "project", 60)
+    put_down(one, "n2", waits(start(one, "n2"))[0])
+    brake(other, "target", 300, provider="webpush", device_token="slow")
+    put_down(one, "n3", waits(start(one, "n3", replace(delivery("n3", "slow"), provider="webpush")))[0])
+    delivered(["n4"], status="pending", error_code="QUOTA")
     for table in ("notifications", "push_deliveries"):
-        query(f"UPDATE {table} SET next_attempt_at = now() + interval '1 min'")
-    one.write(Lift(shut_out.key, PACE))
-    assert [one.write(Wake(shut_out.key, 3))[0] for _ in range(3)] == [3, 2, 0]
+        query(f"UPDATE {table} SET next_attempt_at = now() + interval '9 min' WHERE notification_id = 'n4'")
+    assert one.write(Wake(100)) == [0], "nobody has lifted anything"
+    assert one.write(Lift(first.key)) == [True]
+    assert one.write(Wake(100)) == [2]
+    assert sorted(work.id for work in one.claim()) == ["n1", "n2"]
+    assert lifted() == [(False, []), (False, [])]
+
+
+def test_so_many_are_woken_up_at_a_time_until_none_is_left(one):
+    project = brake(one, "project")
+    for number in range(5):
+        put_down(one, f"n{number}", waits(start(one, f"n{number}"))[0])
+    one.write(Lift(project.key))
+    assert [one.write(Wake(3))[0] for _ in range(3)] == [3, 2, 0]
+    assert lifted() == [(False, [])]
+
+
+def test_what_is_put_down_only_after_the_lift_is_woken_up_as_well(one):
+    project = brake(one, "project")
+    [wait] = waits(start(one, "n1"))
+    one.write(Lift(project.key))
+    assert one.write(Wake(100)) == [0]
+    assert lifted() == [(True, [project.round])]
+    put_down(one, "n1", wait)
+    assert one.write(Wake(100)) == [1]
+
+
+def test_waking_finds_its_rows_by_an_index(one):
+    [[plan]] = query("SELECT indexdef FROM pg_indexes WHERE indexname = 'deliveries_braked'")
+    assert "WHERE (brake_round IS NOT NULL)" in plan
 
 
 def test_what_is_woken_up_asks_for_a_place_anew(one):
@@ -316,11 +407,17 @@ def test_what_is_woken_up_asks_for_a_place_anew(one):
     [wait] = waits(start(one, "n1"))
     put_down(one, "n1", wait)
     one.write(Lift(project.key))
-    assert one.write(Wake(project.key, 100)) == [1]
+    assert one.write(Wake(100)) == [1]
     taken = [query("SELECT taken FROM brakes")]
     [work] = one.claim()
     assert not start(one, "n1", *work.deliveries, fence=work.fence).holds, "the first on the new ramp"
     assert query("SELECT taken FROM brakes") != taken
+
+
+def test_a_process_that_is_let_in_has_no_ramp(one):
+    shut_out = brake(one, "process")
+    one.write(Lift(shut_out.key, ramp=False))
+    assert not is_held(one, "n1", *many("n1", 100))
 
 
 def test_a_lift_is_audited_once_and_of_no_brake_that_is_over(one):
@@ -343,22 +440,15 @@ def test_a_lift_that_is_repeated_ends_nothing_twice(one):
     assert query("SELECT * FROM brakes") == before
 
 
-def test_the_brake_of_a_process_that_is_gone_is_taken_off_and_what_it_held_is_woken_up(one, other):
-    shut_out = brake(one, "process")
-    put_down(one, "n1", waits(start(one, "n1"))[0])
-    assert other.write(TidyBrakes()) == [[]]
-    one.die()
-    assert other.write(TidyBrakes()) == [[shut_out.key]]
-    assert other.write(TidyBrakes()) == [[]]
-    assert other.write(Wake(shut_out.key, 100)) == [1]
-
-
-def test_brakes_are_kept_for_a_day_after_they_are_over(one):
+def test_brakes_are_kept_for_a_day_after_they_are_over_and_of_devices_for_an_hour(one):
     for provider, hours in (("fcm", 23), ("webpush", 25)):
         brake(one, "project", provider=provider)
         pause_is_over(hours * 3600.0, provider)
+    for device in ("t1", "t2"):
+        brake(one, "target", device_token=device)
+    pause_is_over(3700, token_hash("t2"))
     one.write(TidyBrakes())
-    assert query("SELECT key FROM brakes") == [("fcm",)]
+    assert sorted(query("SELECT key FROM brakes")) == sorted([("fcm",), (token_hash("t1"),)])
 
 
 def test_a_pause_is_said_once_by_each_process_with_its_end(caplog, monkeypatch):
@@ -366,21 +456,36 @@ def test_a_pause_is_said_once_by_each_process_with_its_end(caplog, monkeypatch):
     brakes, clock = Brakes(uuid4(), PACE), [1000.0]
     monkeypatch.setattr("deliveries.brakes.time.monotonic", lambda: clock[0])
     for _ in range(3):
-        brakes.on(delivery("n1", "t1"), "project", "RESOURCE_EXHAUSTED", "Used up.", 30)
-        brakes.on(delivery("n1", "t1"), "process", "UNAUTHENTICATED", "Make a new key.", 60)
-        brakes.on(delivery("n1", "t1"), "target", "QUOTA_EXCEEDED", "Too many.", 60)
+        for scope in ("project", "process", "target"):
+            assert len(on(brakes, delivery("n1", "t1"), scope, began=1000.0)) == 1
     brakes.tell_of_ends()
-    brakes.accepted("fcm", began=999.0)
-    assert brakes.over([]) == [], "that send began before"
-    assert [(r.levelname, "Make a new key." in r.message) for r in caplog.records] == [
-        ("WARNING", False),
-        ("ERROR", True),
-    ]
+    brakes.let_in("fcm", began=999.0)
+    assert brakes.lifts([]) == [], "that send began before"
+    assert [r.levelname for r in caplog.records] == ["WARNING", "ERROR"]
     clock[0] += 31
     brakes.tell_of_ends()
     brakes.tell_of_ends()
-    brakes.accepted("fcm", began=1030.0)
-    assert brakes.over([]) == ["fcm"]
-    brakes.lifted("fcm")
+    brakes.let_in("fcm", began=1030.0)
+    assert [lift.ramp for lift in brakes.lifts([])] == [False]
     assert [r.levelname for r in caplog.records[2:]] == ["INFO", "WARNING"]
-    assert not brakes.shut_out
+    assert not brakes.shut_out()
+
+
+def test_after_a_lift_a_refusal_counts_only_of_a_send_that_began_later(monkeypatch):
+    brakes, clock = Brakes(uuid4(), PACE), [1000.0]
+    monkeypatch.setattr("deliveries.brakes.time.monotonic", lambda: clock[0])
+    on(brakes, delivery("n1", "t1"), "process", began=1000.0)
+    clock[0] = 1060.0
+    brakes.let_in("fcm", began=1059.0)
+    assert len(brakes.lifts([])) == 1
+    assert on(brakes, delivery("n1", "t1"), "process", began=1058.0) == []
+    assert not brakes.shut_out()
+    assert len(on(brakes, delivery("n1", "t1"), "process", began=1060.5)) == 1
+    assert brakes.shut_out()
+
+
+def test_other_credentials_are_only_tried(monkeypatch):
+    brakes = Brakes(uuid4(), PACE)
+    on(brakes, delivery("n1", "t1"), "process")
+    assert [lift.ramp for lift in brakes.lifts(["fcm", "webpush"])] == [True]
+    assert brakes.shut_out()

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deliveries import health, operations
+from deliveries.ledger import Wake, direct
 from deliveries.ledger.holding import token_hash
 from deliveries.models import AuditEntry, Brake, Notification, PushDelivery
 from deliveries.operations import Who
@@ -68,13 +69,15 @@ def test_lists_of_pushes_say_what_holds_all_of_them_up_and_nothing_of_one_device
         assert "Nothing is sent through fcm by worker 1234 on a-host: UNAUTHENTICATED." in page
     Brake.objects.update(until=timezone.now())
     assert "Nothing is sent" not in text(admin_client.get(listed(Notification)))
+    Brake.objects.filter(scope="project").update(taken=120)
+    page = text(admin_client.get(listed(Notification)))
+    assert "sends climb back to 600 a second; the last that wait have their turn in 1" in page
 
 
-def test_lifting_asks_once_wakes_what_waits_and_is_kept_in_the_audit_log(admin_client):
+def test_lifting_asks_once_and_is_kept_in_the_audit_log(admin_client):
     row = brake()
     waiting("n-1", brake_round=7)
-    waiting("n-2", error_code="RATE_LIMIT_EXCEEDED")
-    waiting("n-3", error_code="INTERNAL")
+    waiting("n-2", brake_round=8)
     page = lift_page(admin_client, row)
     assert "Lift 1 brake?" in text(page)
     assert due() == []
@@ -82,7 +85,8 @@ def test_lifting_asks_once_wakes_what_waits_and_is_kept_in_the_audit_log(admin_c
         reverse("admin:deliveries_brake_lift"), form_of(page) | {"reason": "the quota is raised"}, follow=True
     )
     assert "lifted: what waited for it is due" in text(done)
-    assert due() == ["n-1", "n-2"]
+    assert direct.write([Wake(100)]) == [1], "as the workers do"
+    assert due() == ["n-1"]
     row.refresh_from_db()
     assert row.until <= timezone.now()
     entry = AuditEntry.objects.get()
@@ -93,14 +97,6 @@ def test_lifting_asks_once_wakes_what_waits_and_is_kept_in_the_audit_log(admin_c
         "the quota is raised",
     )
     assert "the quota is raised" in page_of(admin_client, row)
-
-
-def test_a_device_that_is_let_go_wakes_its_own_sends_alone(admin_client):
-    row = brake("device", key=token_hash(f"{TOKEN}n-1"), code="QUOTA_EXCEEDED")
-    waiting("n-1", brake_round=7)
-    waiting("n-2", error_code="QUOTA_EXCEEDED")
-    assert [outcome.code for outcome in operations.lift([row.pk], Who("user ada"))] == ["lifted"]
-    assert due() == ["n-1"]
 
 
 def test_what_is_over_or_gone_is_not_lifted():
@@ -137,3 +133,14 @@ def test_health_counts_the_brakes_and_calls_those_degraded_that_hold_everything_
     work(fcm="closed")
     answer = client.get("/api/v1/health").json()
     assert (answer["brakes"], answer["status"]) == (told, status)
+
+
+@pytest.mark.parametrize(("taken", "crowded"), [(4.0, False), (3600.0, True)])
+def test_health_counts_a_pause_that_is_over_but_after_which_the_last_have_long_to_wait(
+    client, monkeypatch, taken, crowded
+):
+    monkeypatch.setattr(health, "rabbitmq", lambda: {"status": "embedded"})
+    brake(ends_in=-1, taken_urgent=taken)
+    work(fcm="closed")
+    answer = client.get("/api/v1/health").json()
+    assert (answer["brakes"]["project"], answer["status"]) == (crowded, "degraded" if crowded else "ok")

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from deliveries import pipeline, sending, work
-from deliveries.ledger import Accept, Lift, Wake, claiming, releasing
+from deliveries import brakes, pipeline, sending, work
+from deliveries.ledger import Accept, Lift, claiming, releasing
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.connection import conninfo
@@ -216,7 +216,6 @@ class LedgerMachine(RuleBasedStateMachine):
         if keys := sorted(self.world.watch.rows.brakes):
             key = keys[pick % len(keys)]
             self.world.by_operator(Lift(key, by=WHO))
-            self.world.by_operator(Wake(key, 10))
 
     @rule(event=st.one_of(EVENTS))
     def something_happens(self, event: tuple[str, dict[str, Any]]) -> None:
@@ -289,7 +288,7 @@ def clock(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[O
     """The clock of a ledger of the machine's own, and of the modules that look at one."""
     connection = open_ledger(conninfo())
     clock = OneClock(connection)
-    for module in (pipeline, sending, work, claiming, releasing):
+    for module in (brakes, pipeline, sending, work, claiming, releasing):
         monkeypatch.setattr(module, "time", clock)
     yield clock
     connection.execute("DROP SCHEMA machine CASCADE")

@@ -3,12 +3,14 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.test_ledger import delivery
 from tests.world import EngineInTest, SandboxProcess, all_ended, check_invariants, counted, eventually, message, query
 
 #: Seconds between two notifications: some come at any time.
@@ -42,7 +44,7 @@ def calls(sandbox: SandboxProcess) -> int:
 
 
 def held() -> int:
-    [[count]] = query("SELECT count(*) FROM push_deliveries WHERE brake_round IS NOT NULL AND status = 'pending'")
+    [[count]] = query("SELECT count(*) FROM push_deliveries WHERE status = 'pending'")
     return int(count)
 
 
@@ -123,18 +125,38 @@ def test_a_key_that_is_another_projects_is_read_again_although_its_token_is_good
     assert counted("notifications", "status") == {"sent": 1}
 
 
-def test_what_a_process_held_that_is_gone_is_sent_by_another(engine, sandbox):
-    sandbox.control("fcm", "refuse403")
+def test_a_process_that_is_not_let_in_leaves_its_pushes_to_those_that_are(engine, sandbox, tmp_path):
+    shut_out = engine(google_application_credentials=tmp_path / "missing.json")
+    shut_out.accept(message("first"))
+    eventually(lambda: counted("brakes", "scope") == {"process": 1}, what="a pause")
+    query("UPDATE brakes SET until = now() + interval '50 min'")
+    engine()
+    shut_out.accept(*[message(f"n{number}") for number in range(300)])
+    eventually(all_ended, within=20, what="all, by the other one")
+    assert counted("notifications", "status") == {"sent": 301}
+
+
+@pytest.mark.parametrize("fault", ["refuse401", "refuse403"])
+def test_what_a_process_left_that_is_gone_is_sent_by_another(engine, sandbox, fault):
+    sandbox.control("fcm", fault)
     running = engine()
     running.accept(*[message(f"n{number}") for number in range(30)])
     eventually(lambda: counted("push_deliveries", "status") == {"pending": 30}, what="a pause")
     running.engine.drain(10)
-    query("UPDATE push_deliveries SET next_attempt_at = now() + interval '50 min'")
-    query("UPDATE notifications SET next_attempt_at = now() + interval '50 min'")
     sandbox.control("fcm", "none")
     engine()
     eventually(all_ended, what="all that waited")
     assert counted("notifications", "status") == {"sent": 30}
+
+
+def test_an_answer_to_the_push_itself_ends_the_pause_as_well(engine):
+    running = engine()
+    brakes = running.engine._assembly.brakes
+    [_] = brakes.on(delivery("n0", "t1"), "process", "PERMISSION_DENIED", "No.", 60, time.monotonic())
+    running.accept(message("n1", "dead-1"))
+    eventually(lambda: not brakes.shut_out(), what="that FCM let us in, for it judged the push")
+    eventually(all_ended, what="its end")
+    assert counted("push_deliveries", "error_code") == {"UNREGISTERED": 1}
 
 
 def test_what_expires_while_it_is_held_says_so_and_why(engine, sandbox):

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -20,7 +19,7 @@ from deliveries.console.operating import Chosen, OperableAdmin, Operation
 from deliveries.masking import conceal_text
 from deliveries.models import AuditEntry, Brake
 from deliveries.operations import Outcome, Who
-from deliveries.ramp import RAMP
+from deliveries.ramp import FAR, RAMP
 
 #: Notices above a list: a fleet with wrong credentials has one for each of its processes.
 MOST_NOTICES = 3
@@ -32,7 +31,7 @@ def lift(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
 
 @admin.register(Brake)
 class BrakeAdmin(OperableAdmin):
-    """The list of brakes, and the page of each; they are kept for a day after they are over."""
+    """The list of brakes, and the page of each; they are kept for a while after they are over."""
 
     operations = (
         Operation(
@@ -50,7 +49,22 @@ class BrakeAdmin(OperableAdmin):
     list_display = ("scope_word", "about", "code", "state", "advice_in_words", "met_by", when_short("set_at"))
     readonly_fields = ("about", "state", "advice_in_words", "met_by")
     fieldsets = (
-        (None, {"fields": ("scope", "about", "provider", "code", "advice_in_words", "state", "met_by", "pace")}),
+        (
+            None,
+            {
+                "fields": (
+                    "scope",
+                    "about",
+                    "provider",
+                    "code",
+                    "advice_in_words",
+                    "state",
+                    "met_by",
+                    "pace",
+                    "full_pace",
+                )
+            },
+        ),
         ("When", {"fields": (when("set_at"), when("until"))}),
     )
 
@@ -82,7 +96,7 @@ class BrakeAdmin(OperableAdmin):
     def state(self, brake: Brake) -> str:
         words = {
             "on": f"nothing is sent: it ends {age(brake.until)}",
-            "ramp": f"it ended {age(brake.until)}: sends climb back to {brake.pace:g} a second",
+            "ramp": f"it ended {age(brake.until)}: {climbing(brake)}",
             "over": f"over: it ended {age(brake.until)}",
         }
         return words[standing(brake)]
@@ -104,7 +118,27 @@ def standing(brake: Brake) -> str:
     now = timezone.now()
     if brake.until > now:
         return "on"
-    return "ramp" if brake.until + timedelta(seconds=max(brake.taken, RAMP)) > now else "over"
+    return "ramp" if max(brake.last_turn, brake.until + timedelta(seconds=RAMP)) > now else "over"
+
+
+def climbing(brake: Brake) -> str:
+    """How a pause that has ended goes on, in words: who has to wait long is told so."""
+    turn = (brake.last_turn - timezone.now()).total_seconds()
+    last = f"; the last that wait have their turn in {turn:.0f} s" if turn > FAR else ""
+    return f"sends climb back to {brake.full_pace:g} a second{last}"
+
+
+def notice(brake: Brake) -> str:
+    """What a person is told who wonders why nothing is sent; "" where that is not because of this brake."""
+    whom = "anybody" if brake.scope == "project" else brake.subject
+    if standing(brake) == "on":
+        return (
+            f"Nothing is sent through {brake.provider} by {whom}: {brake.code}. {conceal_text(brake.advice)} "
+            f"The pause ends {age(brake.until)}."
+        )
+    if (brake.last_turn - timezone.now()).total_seconds() > FAR:
+        return f"A pause of {brake.provider} by {whom} is over, {brake.code}: {climbing(brake)}."
+    return ""
 
 
 class HeldUpAdmin(OperableAdmin):
@@ -113,9 +147,5 @@ class HeldUpAdmin(OperableAdmin):
     fieldsets: ClassVar[Any] = None
 
     def notices(self) -> list[str]:
-        wide = Brake.objects.filter(scope__in=("project", "process"), until__gt=Now()).order_by("scope", "key")
-        return [
-            f"Nothing is sent through {brake.provider} by {'anybody' if brake.scope == 'project' else brake.subject}: "
-            f"{brake.code}. {conceal_text(brake.advice)} The pause ends {age(brake.until)}."
-            for brake in wide[:MOST_NOTICES]
-        ]
+        wide = Brake.objects.filter(scope__in=("project", "process")).order_by("-scope", "key")
+        return [words for brake in wide if (words := notice(brake))][:MOST_NOTICES]

@@ -60,7 +60,7 @@ class Accept:
     `ttl` is the time to live in seconds that applies unless the request says less.
     """
 
-    rank: ClassVar[int] = -3
+    rank: ClassVar[int] = -4
 
     request: PushRequest
     source: str

@@ -55,7 +55,7 @@ FROM notifications WHERE notification_id = ANY(%(ids)s)
 # What was known of a token when its row was made was judged then, and a resend is a person's wish to try nevertheless.
 LOAD_DELIVERIES = """
 SELECT d.id, d.notification_id, d.user_id, d.device_token, d.target, d.platform, d.brake_round, d.title,
-       d.body, d.provider, d.status, d.attempts, d.error_code, d.error_message, d.exhausted,
+       n.high_priority AS urgent, d.body, d.provider, d.status, d.attempts, d.error_code, d.error_message, d.exhausted,
        d.forced_resends > 0 AS sent_before,
        n.resent_at IS NULL OR d.updated_at >= n.resent_at AS is_current,
        greatest(d.created_at, n.resent_at) AS alive_at,

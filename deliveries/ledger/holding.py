@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from deliveries.ledger.change import Hand, rows
 from deliveries.models import Status
-from deliveries.ramp import RAMP, places
+from deliveries.ramp import RAMP, Ramp
 from deliveries.work import Delivery
 
 #: Seconds before its place at which a send may begin: less than anybody's clock or the way to FCM is exact.
@@ -23,8 +23,15 @@ EARLY = 0.02
 #: How the reason begins of a delivery that nobody has tried.
 NOT_TRIED = "Not tried:"
 
-#: True of a brake `b` until its ramp is climbed and nobody has a place on it any more.
-IS_ON = f"b.until + make_interval(secs => greatest(b.taken, {RAMP})) > now()"
+#: When the ramp of a brake `b` is climbed and nobody has a place on it any more; until then it is on.
+LAST = f"b.until + make_interval(secs => greatest(b.taken, b.taken_urgent, {RAMP}))"
+IS_ON = f"{LAST} > now()"
+
+#: Seconds since its pause was over; negative before.
+SINCE = "extract(epoch FROM now() - b.until)::float8"
+
+#: Seconds after which a push is due again that this process may not send: another one takes it as soon as it can.
+NOT_MINE = 1.0
 
 # One lock for all brakes, until the transaction ends: there are hardly ever any, and of two workers that put some on
 # and ask for others each would else wait for the other, in whatever order they are locked one by one.
@@ -39,13 +46,16 @@ UNION ALL
 SELECT '', key, NULL, NULL FROM brakes b WHERE key = ANY(string_to_array(%(keys)s, ',')) AND {IS_ON}
 """
 
-BRAKES = """
-SELECT key, round, code, advice, pace, taken, extract(epoch FROM now() - until)::float8 AS since
-FROM brakes WHERE key = ANY(string_to_array(%(keys)s, ','))
+# In the order in which they are asked: who is held by one asks no other yet.
+BRAKES = f"""
+SELECT key, scope, round, code, advice, pace, full_pace, taken, taken_urgent, {SINCE} AS since
+FROM brakes b WHERE key = ANY(string_to_array(%(keys)s, ','))
+ORDER BY array_position(ARRAY['process', 'project'], scope::text)
 """
 
 TAKE_PLACES = """
-UPDATE brakes b SET taken = i.taken FROM json_to_recordset(%(rows)s::json) AS i(key text, taken float8)
+UPDATE brakes b SET taken = i.taken, taken_urgent = i.taken_urgent
+FROM json_to_recordset(%(rows)s::json) AS i(key text, taken float8, taken_urgent float8)
 WHERE b.key = i.key
 """
 
@@ -167,19 +177,21 @@ def _braked(
 ) -> dict[int, Hold]:
     """Holds of those for which a brake is on and whose place on its ramp has not come; they are given one."""
     held: dict[int, Hold] = {}
-    taken = []
+    asked = []
     for brake in _locked(cursor, brakes):
         asking = [
             d
             for d in deliveries
-            if d.brake_round != brake["round"]
+            if d.send_token not in held
+            and d.brake_round != brake["round"]
             and brake["key"] in brake_keys(d, hashes[d.send_token], hand.worker_id).values()
         ]
-        for hold in _given(brake, asking):
-            if hold.send_token not in held or (hold.wait or 0) > (held[hold.send_token].wait or 0):
-                held[hold.send_token] = hold
-        taken.append({"key": brake["key"], "taken": brake["taken"]})
-    cursor.execute(TAKE_PLACES, rows(taken))
+        for lane, urgent in (("taken", False), ("taken_urgent", True)):
+            if on_lane := [d for d in asking if d.urgent == urgent]:
+                held |= {hold.send_token: hold for hold in _given(brake, lane, on_lane)}
+                asked.append(brake)
+    if asked:
+        cursor.execute(TAKE_PLACES, rows(asked))
     return held
 
 
@@ -189,18 +201,26 @@ def _locked(cursor: Cursor[Any], keys: list[str]) -> list[dict[str, Any]]:
         return reading.execute(BRAKES, {"keys": ",".join(keys)}).fetchall()
 
 
-def _given(brake: dict[str, Any], deliveries: list[Delivery]) -> Iterator[Hold]:
-    """Gives each a place, and yields the holds of those whose place is still to come."""
-    times, brake["taken"] = places(max(brake["since"], brake["taken"], 0.0), len(deliveries), brake["pace"])
-    for delivery, time in zip(deliveries, times, strict=True):
-        wait = time - brake["since"]
-        if brake["since"] < 0 or wait > EARLY:
-            yield Hold(
-                delivery.send_token,
-                delivery.notification_id,
-                Status.PENDING,
-                brake["code"],
-                brake["advice"],
-                brake["round"],
-                wait,
-            )
+def _given(brake: dict[str, Any], lane: str, deliveries: list[Delivery]) -> Iterator[Hold]:
+    """Gives each a place, and yields the holds of those whose place is still to come.
+
+    A process that is not let in keeps no place for anybody: what it does not try now is anybody's in a moment.
+    """
+    ramp, since = Ramp(brake["pace"], brake["full_pace"]), brake["since"]
+    first = max(since, brake[lane], 0.0)
+    times, brake[lane] = ramp.places(first, len(deliveries))
+    late = [place for place, time in enumerate(times) if since < 0 or time - since > EARLY]
+    of_process = brake["scope"] == "process"
+    if of_process:
+        _, brake[lane] = ramp.places(first, len(times) - len(late))
+    for place in late:
+        delivery = deliveries[place]
+        yield Hold(
+            delivery.send_token,
+            delivery.notification_id,
+            Status.PENDING,
+            brake["code"],
+            brake["advice"],
+            delivery.brake_round if of_process else brake["round"],
+            NOT_MINE if of_process else times[place] - since,
+        )

@@ -9,48 +9,56 @@ from typing import Any, ClassVar
 from psycopg import Cursor
 
 from deliveries.ledger.change import Hand
+from deliveries.ledger.holding import LOCK
 
-# What was refused itself has the brake's code and no place yet; what was held has a place, of whatever pause this was
-# before it grew: of none, at any rate, that is another brake's now.
-HELD = """
-d.status = 'pending' AND d.next_attempt_at > now() AND d.provider = b.provider
-AND (b.scope IN ('project', 'process') OR encode(sha256(convert_to(d.device_token, 'UTF8')), 'hex') = b.key)
-AND CASE WHEN d.brake_round IS NULL THEN d.error_code = b.code
-         ELSE NOT EXISTS (SELECT FROM brakes other WHERE other.round = d.brake_round AND other.key <> b.key) END
-"""
+LIFTED = "SELECT unnest(earlier_rounds) FROM brakes WHERE lifted"
+
+WAITS = "d.status = 'pending' AND d.next_attempt_at > now()"
 
 # Notifications before deliveries, as all others lock them, and of both what nobody has locked: it waits for nobody.
 WAKE = f"""
-WITH brake AS (SELECT * FROM brakes WHERE key = %(key)s),
-waiting AS (
+WITH waiting AS (
     SELECT n.notification_id FROM notifications n
-    WHERE n.worker_id IS NULL AND n.status = 'pending' AND n.next_attempt_at > now()
-      AND EXISTS (SELECT FROM push_deliveries d, brake b WHERE d.notification_id = n.notification_id AND {HELD})
-    ORDER BY n.next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    WHERE n.worker_id IS NULL AND n.status = 'pending' AND n.notification_id IN (
+        SELECT d.notification_id FROM push_deliveries d WHERE d.brake_round = ANY(%(rounds)s) AND {WAITS})
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), held AS (
-    SELECT d.id FROM push_deliveries d, brake b
-    WHERE d.notification_id IN (SELECT notification_id FROM waiting) AND {HELD} FOR UPDATE OF d SKIP LOCKED
+    SELECT d.id FROM push_deliveries d
+    WHERE d.brake_round = ANY(%(rounds)s) AND {WAITS}
+      AND d.notification_id IN (SELECT notification_id FROM waiting) FOR UPDATE SKIP LOCKED
 ), woken AS (
     UPDATE push_deliveries d SET next_attempt_at = now(), brake_round = NULL, updated_at = now()
     FROM held WHERE d.id = held.id
 )
-UPDATE notifications n SET next_attempt_at = now(), updated_at = now()
+UPDATE notifications n SET next_attempt_at = least(n.next_attempt_at, now()), updated_at = now()
 FROM waiting WHERE n.notification_id = waiting.notification_id
+"""
+
+# Those that somebody has in work, or has locked, are left for the next time.
+ALL_WOKEN = f"""
+UPDATE brakes b SET lifted = false, earlier_rounds = '{{}}'
+WHERE b.lifted AND NOT EXISTS (
+    SELECT FROM push_deliveries d WHERE d.brake_round = ANY(b.earlier_rounds) AND {WAITS})
 """
 
 
 @dataclass(slots=True)
 class Wake:
-    """Makes up to `limit` notifications due that wait for the brake of this key and for nothing else.
+    """Makes up to `limit` notifications due that wait for brakes that were lifted. Results in how many.
 
-    Results in how many.
+    It locks brakes, and so has a rank among them (`braking.Braked`).
     """
 
-    rank: ClassVar[int] = 23
+    rank: ClassVar[int] = -3
 
-    key: str
     limit: int
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Wake], hand: Hand) -> list[int]:
-        return [cursor.execute(WAKE, {"key": c.key, "limit": c.limit}).rowcount for c in changes]
+        rounds = [row[0] for row in cursor.execute(LIFTED).fetchall()]
+        if not rounds:
+            return [0] * len(changes)
+        cursor.execute(LOCK)
+        woken = [cursor.execute(WAKE, {"rounds": rounds, "limit": change.limit}).rowcount for change in changes]
+        cursor.execute(ALL_WOKEN)
+        return woken

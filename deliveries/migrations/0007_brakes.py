@@ -1,5 +1,6 @@
 """Brakes for all processes to see, tokens that are remembered, and targets that are no tokens."""
 
+import django.contrib.postgres.fields
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -25,11 +26,16 @@ class Migration(migrations.Migration):
                 ('set_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('until', models.DateTimeField(help_text='nothing is sent before')),
                 ('round', models.BigIntegerField(help_text='names this pause; whoever has a place in it may pass when its time comes')),
+                ('earlier_rounds', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), db_default=[], help_text='pauses of before, in which some may still have places', size=None)),
+                ('lifted', models.BooleanField(db_default=False, help_text='whoever has a place in an earlier round is being woken up')),
                 ('taken', models.FloatField(db_default=0.0, help_text='seconds after `until` up to which places are given away')),
-                ('pace', models.FloatField(help_text='sends per second that it climbs to; halved when the next pause comes too soon')),
+                ('taken_urgent', models.FloatField(db_default=0.0, help_text='the same on the lane of high priority')),
+                ('pace', models.FloatField(help_text='sends per second that it climbs to in a minute; halved by a pause on the ramp')),
+                ('full_pace', models.FloatField(help_text='sends per second that it climbs to at last')),
             ],
             options={
                 'db_table': 'brakes',
+                'indexes': [models.Index(condition=models.Q(('lifted', True)), fields=['lifted'], name='brakes_lifted')],
             },
         ),
         migrations.AddField(

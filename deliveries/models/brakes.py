@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -26,11 +29,25 @@ class Brake(models.Model):
     set_at = models.DateTimeField(db_default=Now())
     until = models.DateTimeField(help_text="nothing is sent before")
     round = models.BigIntegerField(help_text="names this pause; whoever has a place in it may pass when its time comes")
+    earlier_rounds = ArrayField(
+        models.BigIntegerField(), db_default=[], help_text="pauses of before, in which some may still have places"
+    )
+    lifted = models.BooleanField(
+        db_default=False, help_text="whoever has a place in an earlier round is being woken up"
+    )
     taken = models.FloatField(db_default=0.0, help_text="seconds after `until` up to which places are given away")
-    pace = models.FloatField(help_text="sends per second that it climbs to; halved when the next pause comes too soon")
+    taken_urgent = models.FloatField(db_default=0.0, help_text="the same on the lane of high priority")
+    pace = models.FloatField(help_text="sends per second that it climbs to in a minute; halved by a pause on the ramp")
+    full_pace = models.FloatField(help_text="sends per second that it climbs to at last")
 
     class Meta:
         db_table = "brakes"
+        indexes = [models.Index(fields=["lifted"], name="brakes_lifted", condition=models.Q(lifted=True))]
 
     def __str__(self) -> str:
         return f"{self.scope} {self.subject}: {self.code}"
+
+    @property
+    def last_turn(self) -> datetime:
+        """When the last that waits has its turn."""
+        return self.until + timedelta(seconds=max(self.taken, self.taken_urgent))

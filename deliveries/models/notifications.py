@@ -152,6 +152,9 @@ class PushDelivery(models.Model):
             models.Index(fields=["-created_at"], name="deliveries_newest"),
             models.Index(fields=["user_id"], name="deliveries_user"),
             models.Index(fields=["error_code", "-id"], name="deliveries_troubled", condition=~models.Q(error_code="")),
+            models.Index(
+                fields=["brake_round"], name="deliveries_braked", condition=models.Q(brake_round__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -22,13 +22,17 @@ def chart(book: dict[str, Any]) -> str:
     accepted, refused = (Counter(int(time - begin) for time in book[kind]) for kind in ("accepted", "refused"))
     seconds = max(accepted | refused) + 2
     most = max(accepted.values())
-    climb = book["pace"] / 60
-    draw = _Plot(seconds, max(most, climb * (seconds - (book["until"] - begin))) * 1.1)
+    over = book["until"] - begin
+    climbs = 60 * book["full"] / book["pace"]  # seconds until the full pace
+    turn = min(over + climbs, seconds)
+    top = book["full"] * (turn - over) / climbs
+    draw = _Plot(seconds, max(most, top) * 1.1)
     parts = [
-        draw.rect(0, book["until"] - begin, draw.most, PAUSE, "the pauses"),
+        draw.rect(0, over, draw.most, PAUSE, "the pauses"),
         *(draw.bar(second, count, ACCEPTED, "sent") for second, count in sorted(accepted.items())),
         *(draw.bar(second, min(count, draw.most), REFUSED, "refused") for second, count in sorted(refused.items())),
-        draw.line(book["until"] - begin, 0, seconds, climb * (seconds - (book["until"] - begin))),
+        draw.line(over, 0, turn, top),
+        draw.line(turn, top, seconds, top),
         *draw.axes(),
         *_legend(len(book["refused"]), len(book["accepted"])),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deliveries.ramp import sends_until
+from deliveries.ramp import Ramp
 from tests.chaos.chart import BOOK
 from tests.chaos.scene import Scene, at_work
 from tests.world import counted, eventually, query
@@ -29,12 +29,13 @@ class Story:
     refused: list[float]
     until: float
     pace: float
+    full: float
 
     @classmethod
     def since(cls, scene: Scene, begin: float) -> "Story":
         book = scene.sandbox.book()
-        [[until, pace]] = query("SELECT extract(epoch FROM until)::float, pace FROM brakes")
-        return cls(_times(book["accepted"], begin), _times(book["refused"], begin), until, pace)
+        [[until, pace, full]] = query("SELECT extract(epoch FROM until)::float, pace, full_pace FROM brakes")
+        return cls(_times(book["accepted"], begin), _times(book["refused"], begin), until, pace, full)
 
     def check_nothing_is_asked_too_early(self) -> None:
         calls = sorted(self.accepted + self.refused)
@@ -44,15 +45,16 @@ class Story:
 
     def check_no_stampede_follows(self) -> None:
         """Never more than the ramp allows until then. A dispatcher looks once a second, so in one there may be two."""
+        ramp = Ramp(self.pace, self.full)
         climbing = [time - self.until for time in sorted(self.accepted) if time > self.until - 1]
         for number, time in enumerate(climbing, 1):
-            allowed = sends_until(max(time, 0.0) + EXACT, self.pace)
+            allowed = ramp.sends_until(max(time, 0.0) + EXACT)
             assert number <= allowed + 1, (
                 f"{number} calls {time:.2f} s after the pause, where {allowed:.0f} are allowed"
             )
         for second in range(int(climbing[-1]) + 1):
             asked = sum(second <= time < second + 1 for time in climbing)
-            most = sends_until(second + 1, self.pace) - sends_until(max(second - 2, 0), self.pace)
+            most = ramp.sends_until(second + 1) - ramp.sends_until(max(second - 2, 0))
             assert asked <= most + 1, f"{asked} calls in second {second}"
 
 

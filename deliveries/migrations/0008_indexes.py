@@ -1,4 +1,4 @@
-"""Indexes of the tokens that are held and of those that died lately; beside the traffic, as in 0005."""
+"""Indexes of the tokens that are held, of those that died lately, and of what waits for a brake; beside the traffic, as in 0005."""
 
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
@@ -18,5 +18,11 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             model_name="deadtoken",
             index=models.Index(fields=["died_at"], name="dead_tokens_died"),
+        ),
+        AddIndexConcurrently(
+            model_name="pushdelivery",
+            index=models.Index(
+                condition=models.Q(("brake_round__isnull", False)), fields=["brake_round"], name="deliveries_braked"
+            ),
         ),
     ]
