@@ -159,6 +159,15 @@ def test_an_answer_to_the_push_itself_ends_the_pause_as_well(engine):
     assert counted("push_deliveries", "error_code") == {"UNREGISTERED": 1}
 
 
+def test_what_waited_for_another_provider_is_in_the_name_of_the_one_that_sends_it(engine):
+    running = engine()
+    running.accept(message("n1", "unavailable-1"))
+    eventually(lambda: counted("push_deliveries", "status") == {"pending": 1}, what="a wait")
+    query("UPDATE push_deliveries SET provider = 'fcm_legacy', next_attempt_at = now()")
+    query("UPDATE notifications SET next_attempt_at = now()")
+    eventually(lambda: counted("push_deliveries", "provider") == {"fcm": 1}, what="its next attempt")
+
+
 def test_what_expires_while_it_is_held_says_so_and_why(engine, sandbox):
     sandbox.control("fcm", "quota", retry_after=600)
     running = engine()
