@@ -21,7 +21,8 @@ CLAIM_LIMIT = 200
 #: the services around it, however many are due.
 CLAIMS = 10
 
-#: What a worker claims in a round that a provider does not let in: enough to try, and the others have the rest.
+#: What is to be sent, of what a worker claims in a round that a provider does not let in: enough to try, and the others
+#: have the rest.
 PROBES = 1
 
 #: Rows of dead workers that are put down in a round: all that one of them had in flight, as a rule.
@@ -71,6 +72,7 @@ class Dispatcher:
     async def _claim(self) -> None:
         if self._shut_out():
             await self._starter.start(Claim, PROBES)
+            await self._starter.start(lambda limit: Claim(limit, sends=False), CLAIM_LIMIT)
             return
         for _ in range(CLAIMS):
             if len(await self._starter.start(Claim, CLAIM_LIMIT)) < CLAIM_LIMIT:

@@ -182,3 +182,12 @@ def test_what_expires_while_it_is_held_says_so_and_why(engine, sandbox):
     assert "sends per minute are used up" in reason
     assert query("SELECT status, attempts FROM push_deliveries WHERE notification_id = 'late'") == [("expired", 0)]
     assert calls(sandbox) == 1
+
+
+def test_a_process_that_is_not_let_in_still_ends_what_is_over(engine, sandbox, tmp_path):
+    running = engine(google_application_credentials=tmp_path / "missing.json")
+    running.accept(*[message(f"n{number}", ttl=3) for number in range(100)])
+    eventually(lambda: held() == 100, what="all of them wait")
+    eventually(all_ended, within=20, what="the end of all, though hardly any is tried")
+    assert counted("notifications", "status") == {"expired": 100}
+    assert calls(sandbox) == 0

@@ -31,6 +31,7 @@ WITH taken AS (
     SELECT notification_id FROM notifications
     WHERE worker_id IS NULL AND next_attempt_at <= now() AND high_priority = %(high)s AND crashes = 0
       AND (%(ids)s::text[] IS NULL OR notification_id = ANY(%(ids)s)) AND {ALIVE}
+      AND (%(sends)s OR status NOT IN ('pending', 'sending') OR expires_at <= now() OR cancel_reason <> '')
     ORDER BY next_attempt_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 {_TAKE}"""
@@ -115,13 +116,15 @@ def _work(row: dict[str, Any]) -> Work:
 class Claim:
     """Claims up to `limit` due notifications, high priority first; of `ids` only, if given. Results in their Work.
 
-    Not those with which a worker has stopped: they are claimed by ClaimSuspects.
+    Without `sends` only those of which nothing is to be sent any more: they are over, or owe a report. Not those with
+    which a worker has stopped: they are claimed by ClaimSuspects.
     """
 
     rank: ClassVar[int] = 7
 
     limit: int
     ids: list[str] | None = None
+    sends: bool = True
 
     @classmethod
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Claim], hand: Hand) -> list[list[Work]]:
@@ -133,6 +136,7 @@ class Claim:
             parameters = hand.parameters() | {
                 "high": high,
                 "ids": self.ids,
+                "sends": self.sends,
                 "limit": self.limit - len(ids),
             }
             ids += taken(cursor, TAKE_DUE, parameters)
