@@ -153,12 +153,13 @@ def _looked_up(
     cursor: Cursor[Any], deliveries: Sequence[Delivery], hashes: dict[int, str], hand: Hand
 ) -> tuple[dict[int, Death], list[str]]:
     """What is known of the devices of these sends, by send token, and the keys of the brakes that are on for any."""
-    keys = {key for d in deliveries for key in brake_keys(d, hashes[d.send_token], hand.worker_id).values()}
-    cursor.execute(LOOK, {"hashes": ",".join(hashes.values()), "keys": ",".join(keys)})
+    digits = ",".join(hashes.values())
+    wide = [key for name in {d.provider for d in deliveries} for key in (name, process_key(hand.worker_id, name))]
+    cursor.execute(LOOK, {"hashes": digits, "keys": ",".join([digits, *wide])})
     found = cursor.fetchall()
-    known = {digits: Death(*death) for digits, *death in found if digits}
-    deaths = {send_token: known[digits] for send_token, digits in hashes.items() if digits in known} if known else {}
-    return deaths, [key for digits, key, *_ in found if not digits]
+    known = {hashed: Death(*death) for hashed, *death in found if hashed}
+    deaths = {send_token: known[hashed] for send_token, hashed in hashes.items() if hashed in known} if known else {}
+    return deaths, [key for hashed, key, *_ in found if not hashed]
 
 
 def _is_remembered(delivery: Delivery, death: Death) -> bool:
