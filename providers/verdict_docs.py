@@ -41,10 +41,12 @@ codes and the kinds of details count, never the wording of a text, but where a r
   Google's `ErrorInfo`, else Google's status, else `HTTP_` and the number.
 - **Tried again**: `Retry-After` is believed between 10 s and an hour, and up to a tenth is added at random; *n* counts
   the attempts that were burnt before. What is braked waits as well: a target's and a project's sends in all processes,
-  but those without access only in the process that met it, for another may have other credentials. Afterwards sends
-  climb to their full pace in a minute. Nothing waits longer than its notification lives.
-- **Token**: a dead one is not tried for a week, and the user service is told, where `USER_SERVICE_DEAD_TOKEN_PATH` says
-  how; a quarantined one is not tried for a day, and nobody is told. An operator's resend tries either at once.
+  but those without access only in the process that met it, for another may have other credentials, and has the push a
+  second later. Afterwards sends climb to their full pace in a minute (brakes.md). Nothing waits longer than its
+  notification lives.
+- **Token**: a dead one is not tried for `DEAD_TOKEN_MEMORY`, a week, and the user service is told, where
+  `USER_SERVICE_DEAD_TOKEN_PATH` says how; a quarantined one is not tried for a day, and nobody is told. An operator's
+  resend tries either at once. Too many at once are not believed (dead-tokens.md).
 - **What people read**: in the console, in the API and in the report to the gateway. It says what happened, what becomes
   of the token and, last, what to do; `…` is filled in.
 
