@@ -133,10 +133,12 @@ class PushRequest(BaseModel):
         """The request as stored in the ledger; `PushRequest.model_validate` reads the parsed JSON back.
 
         It never raises, as `read_document` lets nothing else in. What was not given is left out, but for `dry_run`: a
-        request without it is of before pushes could say so much (`api.repeats`).
+        request without it is of before pushes could say so much (`api.repeats`). The same request is the same bytes,
+        whichever way it came: PostgreSQL orders keys in its own way, and by the bytes a dead letter is known again.
         """
         values = self.__dict__
-        return orjson.dumps({field: values[field] for field in self.model_fields_set | {"dry_run"}})
+        given = {field: values[field] for field in self.model_fields_set | {"dry_run"}}
+        return orjson.dumps(given, option=orjson.OPT_SORT_KEYS)
 
 
 def read(

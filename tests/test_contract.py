@@ -544,3 +544,13 @@ def test_no_json_does_worse_than_be_refused(document):
 def _read_or_refuse(body: bytes) -> None:
     with contextlib.suppress(InvalidMessage):
         assert b"\\u0000" not in read(body).as_json()
+
+
+def test_a_request_is_the_same_bytes_after_the_ledger_however_that_orders_keys() -> None:
+    metadata = {"zz": 1, "a": {"long_key": 1, "b": 2}, "bb": 3}
+    document = {"notification_id": "n", "user_id": "u", "title": "T", "metadata": metadata, "badge": 1}
+    request = read_document(document)
+    stored = orjson.loads(request.as_json())
+    shuffled = {key: stored[key] for key in sorted(stored, reverse=True)}
+    shuffled["metadata"] = {key: metadata[key] for key in sorted(metadata)}
+    assert PushRequest.model_validate(shuffled).as_json() == request.as_json()
