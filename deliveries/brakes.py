@@ -32,6 +32,7 @@ class Brakes:
         self._worker_id = worker_id
         self._pace = pace
         self._shut_out: dict[str, float] = {}  # providers that do not let this process in, and since when
+        self._pause_ends: dict[str, float] = {}  # of those, when they may be tried again
         self._lifted: dict[str, float] = {}  # when it was lifted: what was asked before says nothing any more
         self._let_in: set[str] = set()  # those of them that judged a send since
         self._paused: dict[str, float] = {}  # providers whose project has to wait, and until when
@@ -68,6 +69,15 @@ class Brakes:
         """Whether some provider does not let this process in, as far as is known."""
         return bool(self._shut_out)
 
+    def probes(self) -> int | None:
+        """How many sends this process may claim, to try whether it is let in again; None where it is.
+
+        0 while the pause is on: it would take a push out of the others' hands just when it is due, again and again.
+        """
+        if not self._shut_out:
+            return None
+        return int(any(self._pause_ends[name] <= time.monotonic() for name in self._shut_out))
+
     def lifts(self, mended: list[str]) -> list[Lift]:
         """What ends the pauses of this process: at once where it is let in, which is forgotten and said.
 
@@ -80,6 +90,7 @@ class Brakes:
         self._let_in.clear()
         probed = [name for name in self._shut_out if name in mended]
         self._lifted |= dict.fromkeys(let_in + probed, time.monotonic())
+        self._pause_ends |= dict.fromkeys(probed, time.monotonic())
         lifts = [(name, False) for name in let_in] + [(name, True) for name in probed]
         return [Lift(process_key(self._worker_id, name), ramp) for name, ramp in lifts]
 
@@ -95,6 +106,7 @@ class Brakes:
             if provider not in self._shut_out:
                 logger.error("Nothing is sent through %s by this process until that is mended. %s", provider, why)
                 self._shut_out[provider] = time.monotonic()
+            self._pause_ends[provider] = time.monotonic() + wait
         elif word == "project":
             if provider not in self._paused:
                 logger.warning("Nothing is sent through %s for %.0f s. %s", provider, wait, why)

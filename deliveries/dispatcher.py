@@ -21,10 +21,6 @@ CLAIM_LIMIT = 200
 #: the services around it, however many are due.
 CLAIMS = 10
 
-#: What is to be sent, of what a worker claims in a round that a provider does not let in: enough to try, and the others
-#: have the rest.
-PROBES = 1
-
 #: Rows of dead workers that are put down in a round: all that one of them had in flight, as a rule.
 RELEASE_LIMIT = 1000
 
@@ -38,14 +34,14 @@ class Dispatcher:
         starter: Starter,
         heartbeat: Heartbeat,
         held: Callable[[], frozenset[str]],
-        shut_out: Callable[[], bool],
+        probes: Callable[[], int | None],
         lease: float,
     ) -> None:
         self._writer = writer
         self._starter = starter
         self._heartbeat = heartbeat
         self._held = held
-        self._shut_out = shut_out
+        self._probes = probes
         self._lease = lease
         self._swept_at = 0.0
 
@@ -70,8 +66,9 @@ class Dispatcher:
             logger.error("A wake-up could not be followed: %s", describe(error))  # noqa: TRY400
 
     async def _claim(self) -> None:
-        if self._shut_out():
-            await self._starter.start(Claim, PROBES)
+        probes = self._probes()
+        if probes is not None:
+            await self._starter.start(Claim, probes)
             await self._starter.start(lambda limit: Claim(limit, sends=False), CLAIM_LIMIT)
             return
         for _ in range(CLAIMS):

@@ -160,8 +160,8 @@ class Engine:
         heartbeat = self._heartbeat
         self._assembly = assembly = assemble(self._writer, heartbeat, self._publish, executor)
         starter = Starter(self._writer, self.places, self._begin)
-        held, shut_out = self._flights.held, assembly.brakes.shut_out
-        self._dispatcher = Dispatcher(self._writer, starter, heartbeat, held, shut_out, self._hand.lease)
+        held, probes = self._flights.held, assembly.brakes.probes
+        self._dispatcher = Dispatcher(self._writer, starter, heartbeat, held, probes, self._hand.lease)
         quarantine = Quarantine(starter, heartbeat)
         await heartbeat.start()
         rounds = [self._clock(office.run) for office in (self._dispatcher, quarantine, *assembly.offices())]

@@ -325,8 +325,8 @@ class ModelWorker:
             now,
         )
         starter = Starter(self.writer, self.places, self._begin)
-        held, shut_out = self.flights.held, self.brakes.shut_out
-        self.dispatcher = Dispatcher(self.writer, starter, self.heart, held, shut_out, LEASE)  # type: ignore[arg-type]
+        held, probes = self.flights.held, self.brakes.probes
+        self.dispatcher = Dispatcher(self.writer, starter, self.heart, held, probes, LEASE)  # type: ignore[arg-type]
         self.brake_watch = BrakeWatch(self.writer, carriers, self.brakes, self.heart.alive)
         self.quarantine = Quarantine(starter, self.heart)  # type: ignore[arg-type]
         world.connection.execute(FORGET)
