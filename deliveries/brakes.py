@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from deliveries.ledger import Braked, Lift
-from deliveries.ledger.holding import brake_keys, process_key, token_hash
-from deliveries.masking import fingerprint
+from deliveries.ledger.holding import brake_keys, process_key
+from deliveries.masking import fingerprint, token_hash
 from deliveries.work import Delivery
 from providers.errors import Scope
 

@@ -124,9 +124,10 @@ class PushRequest(BaseModel):
     def _has_content_and_one_kind_of_target(self) -> Self:
         if self.template_id is None and self.title is None and self.body is None and not self.data_only:
             raise ValueError("a template_id, or a title or body, is needed")
-        others = {"a user_id": self.user_id, "device_tokens": self.device_tokens}
-        if self.topic is not None and (beside := [name for name, value in others.items() if value]):
-            raise ValueError(f"it can go to one of them only: it has a topic and {' and '.join(beside)}")
+        if self.topic is not None:
+            others = {"a user_id": self.user_id, "device_tokens": self.device_tokens}
+            if beside := [name for name, value in others.items() if value]:
+                raise ValueError(f"it can go to one of them only: it has a topic and {' and '.join(beside)}")
         return self
 
     def as_json(self) -> bytes:

@@ -8,6 +8,9 @@ from typing import Any
 
 HIDDEN = "…"
 
+#: Digits of a hash that are enough to find the device again.
+FINGERPRINT = 8
+
 #: Shorter than this, even its ends would give a token away.
 SHORTEST_WITH_ENDS = 24
 
@@ -36,9 +39,14 @@ def mask(token: str) -> str:
     return f"{token[:4]}{HIDDEN}{token[-4:]}" if len(token) >= SHORTEST_WITH_ENDS else HIDDEN
 
 
+def token_hash(token: str) -> str:
+    """The SHA-256 in hexadecimal digits, by which tokens are looked for."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 def fingerprint(token: str) -> str:
     """The first 8 hexadecimal digits of the SHA-256: the same for the same token, everywhere."""
-    return hashlib.sha256(token.encode()).hexdigest()[:8]
+    return token_hash(token)[:FINGERPRINT]
 
 
 def conceal(document: Any) -> Any:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 #: Seconds over which verdicts are counted, and in how many steps they are forgotten.
 MINUTE, HOUR = WINDOWS = (60, 3600)
 STEPS = 20
+#: Seconds for which verdicts are counted before they go into the windows.
+FRESH = 1.0
 #: So few dead tokens are believed, whatever their share.
 FEWEST = 50
 #: Seconds after which tokens are held again: such as died while word of the guard was on the way to their worker.
@@ -61,13 +63,13 @@ class Window:
         self.seconds = seconds
         self._steps: deque[tuple[float, Counter[tuple[str, bool]]]] = deque()
 
-    def count(self, provider: str, *, dead: bool) -> None:
-        now = time.monotonic()
+    def add(self, counted: Counter[tuple[str, bool]], now: float) -> None:
+        """What was counted about then."""
         if not self._steps or self._steps[-1][0] < now - self.seconds / STEPS:
             self._steps.append((now, Counter()))
             while self._steps[0][0] < now - self.seconds:
                 self._steps.popleft()
-        self._steps[-1][1][provider, dead] += 1
+        self._steps[-1][1].update(counted)
 
     def of(self, provider: str) -> Verdicts:
         young = [counts for begun, counts in self._steps if begun >= time.monotonic() - self.seconds]
@@ -86,19 +88,24 @@ class PruneGuard:
         self._limit = limit
         self._others = others
         self._windows = [Window(seconds) for seconds in WINDOWS]
+        self._fresh: Counter[tuple[str, bool]] = Counter()  # not in the windows yet
+        self._fresh_since = 0.0
         self._held_before: frozenset[str] = frozenset()
         self._began = time.monotonic()
         self._stopped: frozenset[str] = frozenset()
         self._hold_at = 0.0
 
     def count(self, provider: str, *, dead: bool) -> None:
-        """One verdict."""
-        for window in self._windows:
-            window.count(provider, dead=dead)
+        """One verdict: hardly more than an addition, as there is one for every send."""
+        now = time.monotonic()
+        if now > self._fresh_since + FRESH:
+            self._filled()
+            self._fresh_since = now
+        self._fresh[provider, dead] += 1
 
     def told(self, provider: str) -> dict[str, Any]:
         """What the heartbeat tells of this process: its own verdicts, and whether it holds."""
-        windows = [{"seconds": window.seconds, **asdict(window.of(provider))} for window in self._windows]
+        windows = [{"seconds": window.seconds, **asdict(window.of(provider))} for window in self._filled()]
         return {"windows": windows, "stopped": self.holds(provider)}
 
     def holds(self, provider: str) -> bool:
@@ -149,12 +156,20 @@ class PruneGuard:
         )
 
     def _providers(self) -> set[str]:
-        return {provider for provider, _ in self._others()}.union(*(window.providers() for window in self._windows))
+        return {provider for provider, _ in self._others()}.union(*(window.providers() for window in self._filled()))
 
     def _all(self, provider: str) -> list[tuple[int, Verdicts]]:
         """What all workers have counted, by window."""
         others = self._others()
-        return [(w.seconds, w.of(provider) + others.get((provider, w.seconds), Verdicts())) for w in self._windows]
+        return [(w.seconds, w.of(provider) + others.get((provider, w.seconds), Verdicts())) for w in self._filled()]
+
+    def _filled(self) -> list[Window]:
+        """The windows, with all that was counted."""
+        if self._fresh:
+            for window in self._windows:
+                window.add(self._fresh, self._fresh_since)
+            self._fresh.clear()
+        return self._windows
 
     def _fewest(self, provider: str, seconds: int) -> int:
         is_young = time.monotonic() - self._began < HOUR

@@ -24,7 +24,6 @@ from providers.registry import Carriers
 
 logger = logging.getLogger(__name__)
 
-
 WOULD_BE_TAKEN = "It was checked and would be taken; nothing was sent."
 
 
@@ -100,19 +99,10 @@ class Sender:
             exhausted=delivery.exhausted,
             wait=wait,
         )
-        outcome = (
-            "unknown"
-            if error.outcome_unknown
-            else "failed"
-            if wait is None
-            else "retry"
-            if error.burns_attempt
-            else "waiting"
-        )
         history = Attempted(
             work.id,
             "send",
-            outcome,
+            _outcome(error, wait),
             error.code,
             error.advice,
             delivery.id,
@@ -153,6 +143,15 @@ class Sender:
         if error.first_wait is not None:
             backoff = self._retries.from_first_wait(error.first_wait)
         return backoff.wait(delivery.attempts)
+
+
+def _outcome(error: ProviderError, wait: float | None) -> str:
+    """What the history calls a send that gave no receipt."""
+    if error.outcome_unknown:
+        return "unknown"
+    if wait is None:
+        return "failed"
+    return "retry" if error.burns_attempt else "waiting"
 
 
 def _message(work: Work, delivery: Delivery, now: datetime) -> PushMessage:

@@ -18,8 +18,7 @@ from providers.http import HttpClient
 
 def names() -> list[str]:
     """Of every provider that there is: each is a file with a `build`."""
-    files = [file.name for file in iter_modules([str(Path(__file__).parent)]) if file.name != Path(__file__).stem]
-    return [name for name in files if hasattr(import_module(f"{__package__}.{name}"), "build")]
+    return [name for name in _files() if hasattr(import_module(f"{__package__}.{name}"), "build")]
 
 
 def build(name: str, http: HttpClient, options: Mapping[str, Any]) -> Provider:
@@ -27,9 +26,11 @@ def build(name: str, http: HttpClient, options: Mapping[str, Any]) -> Provider:
 
     Raises ValueError when there is no such provider, TypeError for an option that it does not know.
     """
-    if name not in names():
+    # No other is imported: some bring large libraries along.
+    make = getattr(import_module(f"{__package__}.{name}"), "build", None) if name in _files() else None
+    if make is None:
         raise ValueError(f"there is no push provider {name!r}, but: {', '.join(names())}")
-    provider: Provider = import_module(f"{__package__}.{name}").build(http, **options)
+    provider: Provider = make(http, **options)
     return provider
 
 
@@ -68,3 +69,7 @@ class Carriers:
         """Lets go of what they own."""
         for provider in self._providers:
             await provider.close()
+
+
+def _files() -> list[str]:
+    return [file.name for file in iter_modules([str(Path(__file__).parent)]) if file.name != Path(__file__).stem]

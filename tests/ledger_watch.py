@@ -29,10 +29,11 @@ from deliveries.ledger import (
 )
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.change import Change
-from deliveries.ledger.holding import EARLY, process_key, token_hash
+from deliveries.ledger.holding import EARLY, process_key
 from deliveries.ledger.invariants import CHECKS, Check
 from deliveries.ledger.resending import SAME_PRESS, Resend
 from deliveries.ledger.writer import Unit
+from deliveries.masking import token_hash
 from deliveries.models import ENDS, TRANSITIONS, Status
 from deliveries.work import Work
 

@@ -12,8 +12,8 @@ import pytest
 from deliveries.brakes import Brakes
 from deliveries.ledger import Braked, Lift, Settle, StartSends, TidyBrakes, Wake, direct
 from deliveries.ledger.audit import Audited
-from deliveries.ledger.holding import token_hash
 from deliveries.ledger.resending import Resend
+from deliveries.masking import token_hash
 from deliveries.models import Status
 from deliveries.ramp import RAMP, Ramp
 from deliveries.work import Delivery

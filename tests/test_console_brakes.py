@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from deliveries import health, operations
 from deliveries.ledger import Wake, direct
-from deliveries.ledger.holding import token_hash
+from deliveries.masking import token_hash
 from deliveries.models import AuditEntry, Brake, Notification, PushDelivery
 from deliveries.operations import Who
 from tests.console import TOKEN, brake, delivery, form_of, listed, notification, opened, page_of, text

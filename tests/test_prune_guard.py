@@ -151,6 +151,7 @@ def test_verdicts_are_forgotten_when_they_are_older_than_the_window(clock):
     }
     clock.sleep(HOUR)
     guard.count("fcm", dead=True)
+    assert guard.told("fcm")["windows"][0] == {"seconds": MINUTE, "accepted": 0, "dead": 1}
     assert [len(window._steps) for window in guard._windows] == [1, 1], "and take no room"
 
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from psycopg import Cursor
 
 from deliveries.ledger.change import Hand, rows
-from deliveries.ledger.holding import token_hash
 from deliveries.ledger.mail import Owed, PaidReport
+from deliveries.masking import token_hash
 from providers.errors import Fate
 
 # The latest death counts, whichever is written down last. A token that dies again while word of it is owed is the same

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from psycopg import Cursor
 from psycopg.rows import dict_row
 
 from deliveries.ledger.change import Hand, rows
+from deliveries.masking import token_hash
 from deliveries.models import Status
 from deliveries.ramp import RAMP, Ramp
 from deliveries.work import Delivery
@@ -128,11 +128,6 @@ def held_before(cursor: Cursor[Any], deliveries: Sequence[Delivery]) -> tuple[di
         found = {row["send_token"]: row for row in reading.execute(HELD_BEFORE, rows(deliveries)).fetchall()}
     ids = {token: row.pop("id") for token, row in found.items()}
     return ids, {token: Hold(**row | {"status": Status(row["status"])}) for token, row in found.items()}
-
-
-def token_hash(device_token: str) -> str:
-    """By which tokens are looked for: SHA-256, in hexadecimal digits."""
-    return hashlib.sha256(device_token.encode()).hexdigest()
 
 
 def brake_keys(delivery: Delivery, token_hash: str, worker_id: UUID | None) -> dict[str, str]:

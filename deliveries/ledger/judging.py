@@ -10,6 +10,7 @@ from psycopg import Cursor
 
 from deliveries.ledger.audit import Audited, write_down
 from deliveries.ledger.change import Hand
+from deliveries.masking import FINGERPRINT
 from deliveries.models import AuditEntry
 
 #: So many tokens are held in one statement: all of a bad hour at once would keep every send of its worker waiting.
@@ -46,9 +47,6 @@ DELETE FROM dead_tokens
 WHERE id IN (SELECT id FROM dead_tokens WHERE id = ANY(%(ids)s) ORDER BY token_hash FOR UPDATE)
 RETURNING id, token_hash, user_id
 """
-
-#: Digits of a hash that the audit log keeps: by them the console finds the device again.
-FINGERPRINT = 8
 
 
 @dataclass(slots=True)

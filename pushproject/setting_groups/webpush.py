@@ -6,7 +6,6 @@ from typing import Annotated
 from pydantic import AfterValidator, FilePath, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
-from providers.webpush import signer
 from pushproject.setting_types import Secret, secret_file, setting
 
 #: Apple takes a host only that could be asked.
@@ -17,6 +16,8 @@ SUBJECT = re.compile(
 
 def _vapid_key(value: SecretStr | None) -> SecretStr | None:
     if value:
+        from providers.webpush import signer  # noqa: PLC0415 - its libraries take 0.2 s, and most run without it
+
         signer(value.get_secret_value())
     return value
 
