@@ -78,6 +78,16 @@ class Brakes:
             return None
         return int(any(self._pause_ends[name] <= time.monotonic() for name in self._shut_out))
 
+    def pauses(self) -> list[str]:
+        """The keys of this process's pauses that are on, as far as it knows: the ledger may know better."""
+        on = (name for name in self._shut_out if self._pause_ends[name] > time.monotonic())
+        return [process_key(self._worker_id, name) for name in on]
+
+    def are_over(self, keys: list[str]) -> None:
+        """These pauses are over: somebody has lifted them."""
+        over = [name for name in self._shut_out if process_key(self._worker_id, name) in keys]
+        self._pause_ends |= dict.fromkeys(over, time.monotonic())
+
     def lifts(self, mended: list[str]) -> list[Lift]:
         """What ends the pauses of this process: at once where it is let in, which is forgotten and said.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from deliveries.brakes import Brakes
 from deliveries.clock import every_tick
-from deliveries.ledger import TidyBrakes, Wake, Writer
+from deliveries.ledger import PausesOver, TidyBrakes, Wake, Writer
 from providers.registry import Carriers
 
 #: Notifications that are woken up in a round: all that come due in a second are claimed by somebody.
@@ -40,6 +40,9 @@ class BrakeWatch:
             return
         self._brakes.tell_of_ends()
         lifts = self._brakes.lifts(self._carriers.mended()) if self._brakes.shut_out() else []
+        if pauses := self._brakes.pauses():
+            [over] = await self._writer.write(PausesOver(pauses))
+            self._brakes.are_over(over)
         await self._writer.write(*lifts, *self._tidying(), Wake(WAKE_LIMIT))
 
     def _tidying(self) -> list[TidyBrakes]:

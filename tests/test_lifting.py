@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from deliveries import operations
+from deliveries.operations import Who
 from tests.test_ledger import delivery
 from tests.world import EngineInTest, SandboxProcess, all_ended, check_invariants, counted, eventually, message, query
 
@@ -84,6 +86,18 @@ def test_while_we_are_not_let_in_a_few_probes_are_sent_and_a_new_key_file_is_not
     said = [record.levelname for record in caplog.records if record.name == "deliveries.brakes"]
     assert said == ["ERROR", "WARNING"], "once when it begins, and once when it ends"
     check_invariants(sandbox)
+
+
+def test_a_pause_that_an_operator_lifts_is_over_though_nothing_new_comes_in(engine, sandbox):
+    sandbox.control("fcm", "refuse401")
+    running = engine()
+    running.accept(*[message(f"n{number}") for number in range(20)])
+    eventually(lambda: counted("push_deliveries", "status") == {"pending": 20}, what="a pause")
+    sandbox.control("fcm", "none")
+    [[brake]] = query("SELECT id FROM brakes WHERE scope = 'process'")
+    assert [outcome.code for outcome in operations.lift([brake], Who("user ada", "FCM is well again"))] == ["lifted"]
+    eventually(all_ended, within=20, what="all that waited")
+    assert counted("notifications", "status") == {"sent": 20}
 
 
 def test_a_probe_that_is_let_in_ends_the_pause_without_a_new_file(engine, sandbox, caplog):

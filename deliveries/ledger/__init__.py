@@ -6,7 +6,7 @@ answer can be lost with the connection; only the count of a dead letter may then
 """
 
 from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
-from deliveries.ledger.braking import Braked, Lift, TidyBrakes
+from deliveries.ledger.braking import Braked, Lift, PausesOver, TidyBrakes
 from deliveries.ledger.claiming import Claim, ClaimSuspects
 from deliveries.ledger.dead_tokens import TokenAlive, TokenDied
 from deliveries.ledger.releasing import Forgotten, ReleaseOrphans, ReleaseWorker
@@ -27,6 +27,7 @@ __all__ = [
     "Forgotten",
     "Landed",
     "Lift",
+    "PausesOver",
     "ReleaseOrphans",
     "ReleaseWorker",
     "Reported",

@@ -117,6 +117,22 @@ class Lift:
         return [change.key in lifted for change in changes]
 
 
+@dataclass(slots=True)
+class PausesOver:
+    """Results in those of the brakes' keys whose pause is over, or was ended by somebody."""
+
+    rank: ClassVar[int] = 36
+
+    keys: list[str]
+
+    @classmethod
+    def apply(cls, cursor: Cursor[Any], changes: Sequence[PausesOver], hand: Hand) -> list[list[str]]:
+        asked = [key for change in changes for key in change.keys]
+        cursor.execute("SELECT key FROM brakes WHERE key = ANY(%s) AND until <= now()", (asked,))
+        over = [key for (key,) in cursor.fetchall()]
+        return [[key for key in change.keys if key in over] for change in changes]
+
+
 # There may be one for each of many devices.
 IS_OLD = f"""
 FROM brakes b
