@@ -178,7 +178,8 @@ def read_document(
     fields = {k: v for k, v in (defaults or {}).items() if not is_blank(v)} | fields_of(document)
     if trust_tokens or "topic" in fields:  # beside a topic, tokens are a contradiction even if nobody trusts them
         fields |= tokens_of(document)
-    fields.setdefault("correlation_id", str(uuid.uuid4()))
+    if "correlation_id" not in fields:
+        fields["correlation_id"] = str(uuid.uuid4())
     if hostile := list(_hostile(document, written(document) if body is None else body)):
         raise InvalidMessage(hostile, _readable_id(fields))
     reserved = list(_reserved(fields.get("metadata")))

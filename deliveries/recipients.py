@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 from deliveries.contract import PushRequest
@@ -83,7 +82,7 @@ def _refused(user_id: str, refusal: Refusal) -> Ended:
 
 def _wants_pushes(answer: Data) -> bool:
     """What the user said about it, True where nothing is said; raises TryAgain where it is unclear what."""
-    flags = list(found(answer, PUSH_FLAGS))
+    flags = found(answer, PUSH_FLAGS)
     if any(flag is False for flag in flags):
         return False
     if not all(flag is True for flag in flags):
@@ -103,8 +102,9 @@ def _registered(answer: Data) -> Iterator[Any]:
     """What the answer says of devices, the best first."""
     if isinstance(answer, list):
         yield answer
-    lists = (value for value in found(answer, ANSWER_DEVICES) if isinstance(value, list))
-    yield from chain(found(answer, ANSWER_TOKENS), lists, found(answer, ANSWER_BARE_TOKENS))
+    yield from found(answer, ANSWER_TOKENS)
+    yield from (value for value in found(answer, ANSWER_DEVICES) if isinstance(value, list))
+    yield from found(answer, ANSWER_BARE_TOKENS)
 
 
 def _devices(said: Any) -> list[Device]:

@@ -58,8 +58,10 @@ class Renderer:
         return Content(title, body)
 
     def _title(self, answer: Data) -> str:
-        places = TITLES if has_place(answer, TITLES) else NAMES  # which is the template's own, where it has a title
-        return self._plain(answer, places, MAX_TITLE)
+        title = self._plain(answer, TITLES, MAX_TITLE)
+        if title or has_place(answer, TITLES):  # then its name is the template's own
+            return title
+        return self._plain(answer, NAMES, MAX_TITLE)
 
     def _body(self, answer: Data) -> str:
         """Raises TryAgain where there is one that is no text: what it says would be lost in silence."""

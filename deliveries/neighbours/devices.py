@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from deliveries.neighbours.spellings import is_blank
+from deliveries.neighbours.spellings import first, found, has_place, is_blank, spelled
 from providers.base import Target
 
 #: More devices than any person has; what lies beyond is a fault of the user service, or somebody's joke.
@@ -18,15 +18,15 @@ MAX_DEVICES = 100
 MAX_TOKEN_BYTES = 2048
 
 #: What people call a device's token, and that it is in use. A browser's subscription stands there too.
-TOKEN = ("token", "push_token", "device_token", "fcm_token", "pushToken", "deviceToken")
+TOKEN = spelled("token push_token device_token fcm_token pushToken deviceToken")
 SUBSCRIPTION = "subscription"
 USUAL_PLATFORM = {"subscription": "web"}
-ACTIVE = ("is_active", "isActive", "active")
+ACTIVE = spelled("is_active isActive active")
 #: A Firebase installation id. Others use the words for ids of their own.
-INSTALLATION = ("fid", "installation_id")
+INSTALLATION = spelled("fid installation_id")
 FID = re.compile(r"[cdef][\w-]{21}", re.ASCII)
 #: When the app registered its token last.
-REGISTERED = ("registered_at", "registeredAt", "token_updated_at", "tokenUpdatedAt")
+REGISTERED = spelled("registered_at registeredAt token_updated_at tokenUpdatedAt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def devices_in(value: Any) -> list[Device]:
     for entry in entries:
         fields = entry if isinstance(entry, dict) else {"token": entry}
         token, target = _address(fields)
-        if is_blank(token) or any(fields.get(name) is False for name in ACTIVE):
+        if is_blank(token) or any(flag is False for flag in found(fields, ACTIVE)):
             continue
         if _is_token(token):
             platform = fields.get("platform") or fields.get("device_type") or USUAL_PLATFORM.get(target)
@@ -80,7 +80,7 @@ def _address(fields: dict[str, Any]) -> tuple[Any, Target]:
         return subscription, "subscription"
     if fields.get("target") == "fid":  # as the ledger has it
         return token, "fid"
-    ids = [fields[name] for name in INSTALLATION if not is_blank(fields.get(name))]
+    ids = found(fields, INSTALLATION)
     proper = [id for id in ids if FID.fullmatch(str(id))]
     if proper or (ids and not isinstance(token, str)):
         return (proper or ids)[0], "fid"
@@ -89,10 +89,10 @@ def _address(fields: dict[str, Any]) -> tuple[Any, Target]:
 
 def _token(fields: dict[str, Any]) -> Any:
     """Whatever stands where the token should, None where that is blank, the object itself where there is no place."""
-    named = [fields[name] for name in TOKEN if name in fields]
-    if _subscription(fields.get(SUBSCRIPTION)):  # and no word for what the user pays
-        named.append(fields[SUBSCRIPTION])
-    return next((token for token in named if not is_blank(token)), None if named else fields)
+    token = first(fields, TOKEN)
+    if token is None and _subscription(fields.get(SUBSCRIPTION)):  # and no word for what the user pays
+        return fields[SUBSCRIPTION]
+    return fields if token is None and not has_place(fields, TOKEN) else token
 
 
 def _subscription(value: Any) -> str:
@@ -117,7 +117,9 @@ def _is_token(value: Any) -> bool:
 
 def _registered_at(fields: dict[str, Any]) -> datetime | None:
     """ISO 8601, in UTC where it names no time zone. What is no time says nothing."""
-    said = next((fields[name] for name in REGISTERED if isinstance(fields.get(name), str)), "")
+    said = first(fields, REGISTERED)
+    if not isinstance(said, str):
+        return None
     try:
         time = datetime.fromisoformat(said)
     except ValueError:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 from deliveries.neighbours.devices import tokens_among
-from deliveries.neighbours.spellings import MESSAGE, MESSAGE_ADDRESSES, MESSAGE_TOKENS, first, found
+from deliveries.neighbours.spellings import (
+    MESSAGE,
+    MESSAGE_ADDRESSES,
+    MESSAGE_TOKENS,
+    Places,
+    first,
+    found,
+    within_reach,
+)
 from providers.base import is_address
 
 
@@ -23,7 +32,8 @@ def fields_of(document: dict[str, Any]) -> dict[str, Any]:
     is_variables = isinstance(template_data, dict) and not _is_content(template_data, document)
     if is_variables:  # its `subject` or `body` is a variable, no text
         document = {**document, "template_data": None}
-    fields = {field: value for field, paths in MESSAGE.items() if (value := first(document, paths)) is not None}
+    said = ((field, first(document, places)) for field, places in _fields_in(tuple(document)))
+    fields = {field: value for field, value in said if value is not None}
     if is_variables:
         fields.setdefault("variables", template_data)
     if fields.get("template_code") == fields.get("template_id"):  # one name, however it was called
@@ -31,8 +41,20 @@ def fields_of(document: dict[str, Any]) -> dict[str, Any]:
     return tapped(fields)
 
 
+@lru_cache(maxsize=64)
+def _fields_in(keys: tuple[str, ...]) -> list[tuple[str, Places]]:
+    """The fields of which an object with these keys may say anything, and where.
+
+    One producer's messages are all alike: to look for every field in each took half of the time of reading it.
+    """
+    reached = ((field, within_reach(places, frozenset(keys))) for field, places in MESSAGE.items())
+    return [(field, places) for field, places in reached if places]
+
+
 def tapped(fields: dict[str, Any]) -> dict[str, Any]:
     """What a tap does: an address is a link and a name an action, whichever of the two it was called."""
+    if "link" not in fields and "click_action" not in fields:
+        return fields
     link, click_action = fields.get("link"), fields.get("click_action")
     moves = isinstance(link, str | None) and not _leads_somewhere(link)
     if not moves or not (click_action is None or _leads_somewhere(click_action)):
