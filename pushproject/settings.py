@@ -5,6 +5,7 @@ from pushproject import database, logs
 from pushproject.carriers import providers
 from pushproject.environment import load
 from pushproject.secret_key import secret_key
+from pushproject.theme import CONTENT_SECURITY_POLICY, UNFOLD  # noqa: F401 - they are settings
 
 PUSH = load()
 
@@ -13,7 +14,10 @@ SECRET_KEY = secret_key(PUSH)
 ALLOWED_HOSTS = [*PUSH.allowed_hosts, "localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "deliveries",  # first: its templates are the ones that are shown, and its rundramatiq is the one that runs
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "pushproject.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -23,12 +27,12 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "pushproject",
-    "deliveries",  # before django_dramatiq: its rundramatiq is the one that runs
     "django_dramatiq",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -73,9 +73,15 @@ def opened(row) -> str:
 
 
 def text(response) -> str:
-    """What a person reads on a page."""
+    """What a person reads on a page, without its menu."""
     assert response.status_code == 200
-    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", response.content.decode())))
+    return text_of(response.content.decode())
+
+
+def text_of(html: str) -> str:
+    main = html.partition('<div id="main"')[2].partition(">")[2].partition('<div id="modal-overlay"')[0] or html
+    shown = re.sub(r"<(script|style|template)\b.*?</\1>", " ", main, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", shown))).strip()
 
 
 def page_of(client: Client, row) -> str:

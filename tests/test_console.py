@@ -81,8 +81,8 @@ def test_a_long_id_is_broken_and_one_of_blanks_can_be_clicked_on(admin_client):
     notification("x" * 250)
     notification("\u200b")
     html = admin_client.get(listed(Notification)).content.decode()
-    assert re.search(r"\.field-shown_id[^{]*{[^}]*overflow-wrap: anywhere", html)
-    assert re.search(r'class="field-shown_id"><a [^>]*>&#x27;\\u200b&#x27;</a>', html)
+    assert f'<span class="long">{"x" * 250}</span>' in html
+    assert re.search(r'<a [^>]*>\s*<span class="long">&#x27;\\u200b&#x27;</span>\s*</a>', html)
 
 
 def test_of_a_dry_run_it_is_said_once_that_nothing_was_sent(admin_client):
@@ -245,7 +245,7 @@ def test_a_workers_page_says_whether_it_lives(admin_client):
 )
 def test_a_dead_token_says_whether_the_user_service_knows(admin_client, row, words):
     page = page_of(admin_client, dead_token(TOKEN, **row))
-    assert f"User service: {words} " in page
+    assert f"User service {words} " in page
 
 
 def test_a_dead_token_says_what_it_is_for_how_long_and_whether_it_is_tried(admin_client):
@@ -288,7 +288,7 @@ def test_while_a_living_worker_holds_dead_tokens_nobody_can_miss_it(admin_client
     beat = timezone.now() - timedelta(seconds=ago)
     Worker.objects.create(id=uuid4(), host="a-host", pid=1, breakers=state, heartbeat_at=beat)
     html = admin_client.get(listed(model)).content.decode()
-    notice = r'<li class="error">Pruning has stopped: 312 of the last 500 verdicts of fcm say that the token is dead\.'
+    notice = r"errornote[^>]*>\s*Pruning has stopped: 312 of the last 500 verdicts of fcm say that the token is dead\."
     assert len(re.findall(notice, html)) == words
 
 

@@ -114,7 +114,7 @@ def test_few_rows_are_listed_and_many_only_counted(admin_client):
 
 def test_all_rows_of_all_pages_are_never_chosen(admin_client):
     rows = [ended(f"n-{n}") for n in range(60)]
-    assert "Select all" not in text(admin_client.get(listed(Notification)))
+    assert "across" not in text(admin_client.get(listed(Notification)))
     forged = {"action": "resend", "_selected_action": [rows[0].pk], "select_across": "1"}
     assert "Resend 1 notification?" in text(admin_client.post(listed(Notification), forged))
 
@@ -196,7 +196,7 @@ def test_a_form_that_was_tampered_with_breaks_nothing(admin_client, chosen):
 )
 def test_a_page_has_the_buttons_that_fit(admin_client, row, buttons):
     html = admin_client.get(opened(row())).content.decode()
-    assert set(re.findall(r'<li><a href="[^"]*\?id=[^"]*">(\w+)</a></li>', html)) == buttons
+    assert set(re.findall(r'<a [^>]*href="[^"]*\?id=[^"]*">(\w+)</a></li>', html)) == buttons
 
 
 # Who may
@@ -373,7 +373,7 @@ def test_discarding_needs_a_reason_that_is_kept(admin_client):
     assert not AuditEntry.objects.exists()
     shown = text(confirm(admin_client, page, DeadLetter, "discard", reason="the producer sent rubbish"))
     assert "1 discarded." in shown
-    assert "discarded Note: the producer sent rubbish" in shown
+    assert "discarded Note the producer sent rubbish" in shown
     assert "user admin discard the producer sent rubbish" in shown
 
 

@@ -15,13 +15,21 @@ from deliveries.console import (
     dead_tokens,
     notifications,
     push_deliveries,
+    users,
     workers,
 )
 
-__all__ = ["api_keys", "audit", "brakes", "dead_letters", "dead_tokens", "notifications", "push_deliveries", "workers"]
-
-admin.site.site_header = admin.site.site_title = "Delivery console"
-admin.site.index_title = "Push notifications and what became of them"
+__all__ = [
+    "api_keys",
+    "audit",
+    "brakes",
+    "dead_letters",
+    "dead_tokens",
+    "notifications",
+    "push_deliveries",
+    "users",
+    "workers",
+]
 
 # Its page prints messages without escaping them, and its table stays empty here.
 admin.site.unregister(Task)

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from deliveries.api import keys
 from deliveries.console.base import numbers
@@ -25,7 +26,7 @@ from deliveries.operations import Outcome, Who
 class NewKey(forms.Form):
     """What a new key is for."""
 
-    name = forms.CharField(max_length=keys.LONGEST_NAME, help_text="Who uses it.")
+    name = forms.CharField(max_length=keys.LONGEST_NAME, widget=UnfoldAdminTextInputWidget(), help_text="Who uses it.")
     scopes = forms.MultipleChoiceField(
         choices=ApiKey.Scope.choices,
         initial=[ApiKey.Scope.READ, ApiKey.Scope.SEND],
@@ -34,7 +35,7 @@ class NewKey(forms.Form):
     )
     expires_at = forms.DateTimeField(
         required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         label="Expires",
         help_text="In UTC. Empty: never.",
     )

@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin, TabularInline
 
 from deliveries import implied
 
@@ -50,7 +51,7 @@ class ReadOnly:
         return False
 
 
-class LedgerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     """A table of the ledger, to look at. A subclass says what is found by which search."""
 
     #: What to do where the table is empty: a sentence that names the command.
@@ -62,6 +63,9 @@ class LedgerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter: ClassVar[Any] = ()
     list_per_page = PAGE
     list_max_show_all = 0
+    list_fullwidth = True
+    compressed_fields = False
+    list_disable_select_all = True  # what is on other pages nobody has seen
     paginator = PeekingPaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
@@ -92,7 +96,8 @@ class LedgerAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"empty_state": self.empty_state, "notices": self.notices(), **(extra_context or {})}
-        return super().changelist_view(request, context)
+        page: HttpResponse = super().changelist_view(request, context)
+        return page
 
     def lookup_allowed(self, lookup: str, value: object, request: object = None) -> bool:  # noqa: ARG002
         """Only the filters that are shown: others would let a device token be guessed bit by bit."""
@@ -125,7 +130,7 @@ class LatestFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         return self._latest
 
 
-class LedgerInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class LedgerInline(ReadOnly, TabularInline):  # type: ignore[misc]
     """Rows of the ledger on another row's page; the latest of them where there are many."""
 
     #: What is said where there is no row.

@@ -40,7 +40,7 @@ def when_short(field: str, label: str | None = None) -> Callable[[Model], str]:
         if time is None:
             return NOTHING
         stamp = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        return format_html('<span style="white-space: nowrap">{}</span><br>{}', stamp, age(time))
+        return format_html('<span class="nowrap">{}</span><br>{}', stamp, age(time))
 
     return show
 
@@ -83,10 +83,15 @@ def visible(text: str) -> str:
     return text if any(sign.isprintable() and not sign.isspace() for sign in text) else ascii(text)
 
 
+def long(text: str) -> SafeString:
+    """Somebody else's word, of up to 255 characters without a blank: it is broken where it must be."""
+    return format_html('<span class="long">{}</span>', visible(text))
+
+
 def indented(document: Any) -> SafeString:
     """A JSON document with device tokens and secrets masked."""
     return preformatted(json.dumps(conceal(document), indent=2, ensure_ascii=False))
 
 
 def preformatted(text: str) -> SafeString:
-    return format_html('<pre style="white-space: pre-wrap; margin: 0">{}</pre>', text)
+    return format_html('<pre class="text">{}</pre>', text)

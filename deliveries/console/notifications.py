@@ -13,7 +13,7 @@ from deliveries import operations
 from deliveries.console import words
 from deliveries.console.base import LedgerInline, StatusFilter
 from deliveries.console.brakes import HeldUpAdmin
-from deliveries.console.columns import NOTHING, brief, device, indented, visible, when, when_short
+from deliveries.console.columns import NOTHING, brief, device, indented, long, when, when_short
 from deliveries.console.operating import Chosen, Operation
 from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
@@ -168,7 +168,7 @@ class NotificationAdmin(HeldUpAdmin):
 
     @admin.display(description="notification id")
     def shown_id(self, notification: Notification) -> str:
-        return visible(notification.pk)
+        return long(notification.pk)
 
     @admin.display(description="cause")
     def cause(self, notification: Notification) -> str:

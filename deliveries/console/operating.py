@@ -20,15 +20,15 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from deliveries.console.audit import actions_on
 from deliveries.console.base import LedgerAdmin
-from deliveries.console.words import told
+from deliveries.console.words import told, unfit_words
 from deliveries.ledger.audit import LONGEST_REASON
 from deliveries.models import AuditEntry
 from deliveries.operations import Outcome, Who
 
-WIDE = "width: 40rem; max-width: 100%; box-sizing: border-box"
 LISTED = 20  # rows that the confirmation names one by one
 
 
@@ -81,12 +81,11 @@ class Confirmation(forms.Form):
     """Why, and whether by force."""
 
     reason = forms.CharField(
-        max_length=LONGEST_REASON,
-        widget=forms.TextInput(attrs={"style": WIDE}),
-        help_text="It is kept in the audit log.",
+        max_length=LONGEST_REASON, widget=UnfoldAdminTextInputWidget(), help_text="It is kept in the audit log."
     )
     force = forms.BooleanField(
         required=False,
+        widget=UnfoldBooleanWidget(),
         label="Send again what was sent already",
         help_text="Who has it may see it twice. This needs a reason.",
     )
@@ -134,12 +133,12 @@ class OperableAdmin(LedgerAdmin):
             )
             for operation in self.operations
         ]
-        return urls + super().get_urls()
+        return [*urls, *super().get_urls()]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         offered = self.operations if self.has_operate_permission(request) else ()
         plural = self.opts.verbose_name_plural
-        return super().get_actions(request) | {
+        return {**super().get_actions(request)} | {
             operation.name: (partial(_confirm_list, operation), operation.name, f"{operation.title} chosen {plural}")
             for operation in offered
         }
@@ -151,7 +150,8 @@ class OperableAdmin(LedgerAdmin):
         row = context["original"]
         actions = (*self.also_audited, *(operation.action for operation in self.operations))
         context |= {"buttons": self._buttons(request, row), "actions_taken": actions_on(self.subject(row), actions)}
-        return super().render_change_form(request, context, *args, **kwargs)
+        page: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return page
 
     def confirmation_view(self, request: HttpRequest, operation: Operation) -> HttpResponse:
         """Asks (GET), or does it (POST). Raises PermissionDenied."""
@@ -195,6 +195,7 @@ class OperableAdmin(LedgerAdmin):
             "chosen": chosen,
             "listed": chosen if len(chosen) <= LISTED else [],
             "unfit": [row for row in chosen if row.status not in operation.offered_in],
+            "unfit_words": unfit_words(sum(row.status not in operation.offered_in for row in chosen), len(chosen)),
             "unknown": [row for row in chosen if operation.sends and row.unknown],
             "filters": filters,
             "back": self._back(filters, chosen),

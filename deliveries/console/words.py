@@ -125,6 +125,12 @@ def told(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
         yield messages.WARNING, f"Of {len(warnings)}: {_some(warnings)}"
 
 
+def unfit_words(unfit: int, chosen: int) -> str:
+    """That the operation does not fit some of the chosen rows."""
+    of_them = "any of them" if unfit == chosen else f"{unfit} of {chosen}"
+    return f"Nothing will be done to {of_them}, as they stand now."
+
+
 def _done_first(outcome: Outcome) -> tuple[bool, str]:
     return not outcome.done, outcome.code
 

@@ -12,6 +12,7 @@ from deliveries.models.dead_letters import DeadLetter
 from deliveries.models.dead_tokens import DeadToken
 from deliveries.models.notifications import Notification, PushAttempt, PushDelivery
 from deliveries.models.status import ENDS, TRANSITIONS, Status
+from deliveries.models.tallies import Tally
 from deliveries.models.workers import Worker
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "PushAttempt",
     "PushDelivery",
     "Status",
+    "Tally",
     "Worker",
 ]

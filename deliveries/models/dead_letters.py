@@ -25,6 +25,9 @@ class DeadLetter(models.Model):
     notification_id = models.CharField(max_length=255, null=True, blank=True)
     correlation_id = models.CharField(max_length=255, db_default="", blank=True)
     state = models.CharField(max_length=9, choices=State, db_default=State.OPEN)
+    redrive_at = moment("when it is redriven, as somebody has asked")
+    redrive_by = models.CharField(max_length=255, db_default="", blank=True, help_text="who asked")
+    redrive_reason = models.TextField(db_default="", blank=True, help_text="why")
     note = models.TextField(db_default="", blank=True, help_text="why it was redriven or discarded")
     count = models.IntegerField(db_default=1)
     first_seen_at = models.DateTimeField(db_default=Now())
@@ -45,6 +48,11 @@ class DeadLetter(models.Model):
             ),
             models.Index(fields=["notification_id"], name="dead_letters_notification"),
             models.Index(fields=["code", "id"], name="dead_letters_open", condition=models.Q(state="open")),
+            models.Index(
+                fields=["redrive_at"],
+                name="dead_letters_to_redrive",
+                condition=models.Q(redrive_at__isnull=False),
+            ),
             models.Index(
                 fields=["copy_due_at"],
                 name="dead_letters_to_copy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -65,8 +66,10 @@ class Notification(models.Model):
     class Meta:
         db_table = "notifications"
         permissions = [
-            ("operate", "may resend, cancel, redrive and discard"),
+            ("operate", "may resend, cancel, redrive, discard, and pause sending"),
             ("force", "may send again what was sent already"),
+            ("payload", "may see what a push says, with its secrets masked"),
+            ("raw", "may see payloads and device tokens unmasked; each look is in the audit log"),
         ]
         indexes = [
             models.Index(
@@ -88,6 +91,8 @@ class Notification(models.Model):
                 condition=models.Q(report_refused_at__isnull=False),
             ),
             models.Index(fields=["-created_at"], name="notifications_newest"),
+            # What ended in a minute, for the tallies. A few entries for thousands of rows, which still change in place.
+            BrinIndex(fields=["ended_at"], name="notifications_ended", autosummarize=True, pages_per_range=32),
             models.Index(fields=["user_id"], name="notifications_user"),
             models.Index(fields=["correlation_id"], name="notifications_correlation"),
             # Without the sunny path, whose rows so change in place (HOT).
