@@ -33,6 +33,7 @@ SENTENCES = {
     "under_way": "A worker has it in hand, or it waits for its next attempt: let that end first.",
     "changed": "It has been sent again since you looked.",
     "just_resent": "It was sent again a moment ago: this counts as the same request.",
+    "sample": "It is sample history of the demo: there is nobody to send it to.",
     "already_sent": "It was accepted before. Only by force is it sent again.",
     "cancelling": "It ends before its next send.",
     "ended": "It has already ended.",

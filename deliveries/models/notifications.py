@@ -6,6 +6,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from deliveries.models import samples
 from deliveries.models.columns import moment
 from deliveries.models.status import Status
 
@@ -106,6 +107,11 @@ class Notification(models.Model):
     def __str__(self) -> str:
         return self.notification_id
 
+    @property
+    def is_sample(self) -> bool:
+        """Made up by the demo."""
+        return self.source == samples.SOURCE
+
 
 class PushDelivery(models.Model):
     """One notification to one device."""
@@ -164,6 +170,11 @@ class PushDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.notification_id} #{self.pk}"
+
+    @property
+    def is_sample(self) -> bool:
+        """Made up by the demo."""
+        return self.device_token.startswith(samples.MARK)
 
 
 class PushAttempt(models.Model):
