@@ -14,6 +14,7 @@ from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Writer
+from deliveries.ledger.connection import conninfo
 from deliveries.lifting import BrakeWatch
 from deliveries.neighbours.profiles import in_force
 from deliveries.neighbours.upstreams import Upstream, headers_of
@@ -24,6 +25,7 @@ from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
+from deliveries.tallying import TallyOffice
 from deliveries.token_fates import TokenFates
 from providers.breaker import Breaker
 from providers.http import HttpClient
@@ -40,13 +42,14 @@ class Assembly:
     guard: PruneGuard
     brakes: Brakes
     brake_watch: BrakeWatch
+    tallies: TallyOffice
     upstreams: tuple[Upstream, ...]
     carriers: Carriers
     http: HttpClient
 
-    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard | BrakeWatch]:
-        """What goes its rounds on a clock of its own: it pays debts, watches over them, or lifts brakes."""
-        offices = (self.guard, self.dead_letters, self.dead_tokens, self.brake_watch)
+    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard | BrakeWatch | TallyOffice]:
+        """What goes its rounds on a clock of its own: it pays debts, watches over them, lifts brakes, or counts."""
+        offices = (self.guard, self.dead_letters, self.dead_tokens, self.brake_watch, self.tallies)
         return [office for office in offices if office is not None]
 
     def health(self) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
         guard,
         brakes,
         BrakeWatch(writer, carriers, brakes, heartbeat.alive),
+        TallyOffice(conninfo(), writer.hand, heartbeat.alive),
         (users, templates, gateway) if gateway else (users, templates),
         carriers,
         http,
