@@ -56,7 +56,7 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 OPEN_DEAD_LETTERS = f"""
 SELECT count(*) FROM (
     SELECT 1 FROM dead_letters WHERE state = 'open' AND NOT starts_with(body_hash, '{MARK}') LIMIT 10000) AS opened
-"""
+"""  # noqa: S608
 
 HELD_TOKENS = "SELECT count(*) FROM (SELECT 1 FROM dead_tokens WHERE held_at IS NOT NULL LIMIT 10000) AS held"
 

@@ -10,6 +10,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -97,6 +98,9 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"empty_state": self.empty_state, "notices": self.notices(), **(extra_context or {})}
         page: HttpResponse = super().changelist_view(request, context)
+        if isinstance(page, TemplateResponse) and page.context_data and "cl" in page.context_data:
+            rows = page.context_data["cl"].result_list
+            page.context_data["shows_samples"] = any(getattr(row, "is_sample", False) for row in rows)
         return page
 
     def lookup_allowed(self, lookup: str, value: object, request: object = None) -> bool:  # noqa: ARG002

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from django.contrib import admin
 from django.db.models import Q
+from django.utils.html import format_html
 
 from deliveries import operations
 from deliveries.console.base import numbers
 from deliveries.console.columns import NOTHING, preformatted, when, when_short
 from deliveries.console.operating import Chosen, OperableAdmin, Operation
 from deliveries.console.push_deliveries import UNKNOWN
+from deliveries.console.samples import sample_badge
 from deliveries.masking import conceal, conceal_text
 from deliveries.models import AuditEntry, DeadLetter, PushDelivery
 from deliveries.operations import Outcome, Who
@@ -58,7 +60,7 @@ class DeadLetterAdmin(OperableAdmin):
     empty_state = "No dead letter: every message could be read, and none ran out of attempts."
     search_help_text = "A whole notification id or correlation id."
     ordering = ("-id",)
-    list_display = ("id", "code", "why", "notification_id", "size", "count", "state", when_short("last_seen_at"))
+    list_display = ("shown_id", "code", "why", "notification_id", "size", "count", "state", when_short("last_seen_at"))
     list_filter = ("state",)
     readonly_fields = ("why", "closed_because", "shown_body")
     fieldsets = (
@@ -102,6 +104,10 @@ class DeadLetterAdmin(OperableAdmin):
             )
             for row in letters
         ]
+
+    @admin.display(description="id")
+    def shown_id(self, letter: DeadLetter) -> str:
+        return format_html("{} {}", letter.pk, sample_badge(letter))
 
     @admin.display(description="note")
     def closed_because(self, letter: DeadLetter) -> str:

@@ -16,6 +16,7 @@ from deliveries.console.brakes import HeldUpAdmin
 from deliveries.console.columns import NOTHING, brief, device, indented, long, when, when_short
 from deliveries.console.operating import Chosen, Operation
 from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
+from deliveries.console.samples import sample_badge
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
 
@@ -168,7 +169,7 @@ class NotificationAdmin(HeldUpAdmin):
 
     @admin.display(description="notification id")
     def shown_id(self, notification: Notification) -> str:
-        return long(notification.pk)
+        return format_html("{} {}", long(notification.pk), sample_badge(notification))
 
     @admin.display(description="cause")
     def cause(self, notification: Notification) -> str:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.utils.html import format_html
 
 from deliveries import operations
 from deliveries.console.base import StatusFilter, numbers
 from deliveries.console.brakes import HeldUpAdmin
-from deliveries.console.columns import device, indented, when, when_short
+from deliveries.console.columns import device, indented, long, when, when_short
 from deliveries.console.operating import Chosen, Operation
+from deliveries.console.samples import sample_badge
 from deliveries.masking import conceal_text
 from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
@@ -55,7 +57,7 @@ class PushDeliveryAdmin(HeldUpAdmin):
     ordering = ("-created_at",)
     list_display = (
         "id",
-        "notification_id",
+        "of",
         "status",
         "error_code",
         "user_id",
@@ -118,6 +120,10 @@ class PushDeliveryAdmin(HeldUpAdmin):
             )
             for row in rows.filter(pk__in=numbers(keys)).select_related("notification").order_by("-created_at")
         ]
+
+    @admin.display(description="notification id")
+    def of(self, delivery: PushDelivery) -> str:
+        return format_html("{} {}", long(delivery.notification_id), sample_badge(delivery))
 
     @admin.display(description="tries")
     def tries(self, delivery: PushDelivery) -> str:

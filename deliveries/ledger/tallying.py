@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from deliveries.ledger.change import Hand
+from deliveries.models.samples import SOURCE
 
 #: Minutes after its end for which a minute is counted again: `ended_at` is when a transaction began, and it commits
 #: later. The writer's statements are cancelled long before that.
@@ -56,7 +57,8 @@ SELECT begin, least("end", present), "end" < present FROM (
         FROM (SELECT date_bin({_MINUTE}, now(), {_EPOCH}) AS this,
                      (SELECT begins_at FROM tallies WHERE span = 60 AND NOT is_sample ORDER BY begins_at DESC LIMIT 1)
                          AS counted,
-                     (SELECT created_at FROM notifications ORDER BY created_at LIMIT 1) AS oldest) AS clock
+                     (SELECT created_at FROM notifications WHERE source <> '{SOURCE}' ORDER BY created_at LIMIT 1)
+                         AS oldest) AS clock
     ) AS since
 ) AS period
 """
@@ -74,13 +76,14 @@ ON CONFLICT (span, begins_at, kind, name, is_sample) DO UPDATE SET count = exclu
 WHERE t.count <> excluded.count
 """
 
+# Samples bring tallies of their own.
 # Of a notification that was resent, only the deliveries that the resend was about ended with it. That a minute was
 # counted is seen by its number of notifications sent, which may be 0.
 COUNT_MINUTES = f"""
 WITH ended AS MATERIALIZED (
     SELECT n.notification_id, n.status, n.error_code, n.resent_at, coalesce(n.resent_at, n.created_at) AS since,
            date_bin({_MINUTE}, n.ended_at, {_EPOCH}) AS begins_at
-    FROM notifications n WHERE n.ended_at >= %(begin)s AND n.ended_at < %(end)s
+    FROM notifications n WHERE n.ended_at >= %(begin)s AND n.ended_at < %(end)s AND n.source <> '{SOURCE}'
 ), device AS MATERIALIZED (
     SELECT e.begins_at, d.id, d.status,
            CASE WHEN d.id IS NULL THEN e.error_code WHEN d.status <> 'sent' THEN d.error_code ELSE '' END AS code,

@@ -112,6 +112,7 @@ def _accepted(number: int, plot: Plot, accepted_at: datetime, random: Random) ->
         source=SOURCE,
         request=asked,
         at_most_once=asked.get("guarantee") == "at_most_once",
+        attempts=0,
         accept_token=random.getrandbits(63),
         fence=1,
         created_at=accepted_at,
