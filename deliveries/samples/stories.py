@@ -32,7 +32,6 @@ TEMPLATES = {
     "spring_sale_v2": (0, "", ""),
 }
 PLATFORMS = ("android", "android", "android", "ios", "ios", "web")
-ALL = [plot for plot in PLOTS for _ in range(plot.times)]
 TOKEN_SIGNS = string.ascii_letters + string.digits + "-_"
 LIFETIME = 3600  # seconds, unless it was asked for with another
 
@@ -69,7 +68,11 @@ class Story:
 
 def stories(now: datetime, random: Random) -> list[Story]:
     """All that happened in the day until now, the oldest first."""
-    fates = [(random.choices(plot.when, [pace_at(ago) for ago in plot.when])[0], plot) for plot in ALL]
+    fates = [
+        (ago, plot)
+        for plot in PLOTS
+        for ago in random.choices(plot.when, [pace_at(ago) for ago in plot.when], k=plot.times)
+    ]
     fates.sort(key=lambda fate: -fate[0])
     minute = timedelta(minutes=1)
     return [
