@@ -44,6 +44,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SUBHEADER": "Push notifications",
     "SITE_SYMBOL": "notifications_active",
     "SITE_URL": None,
+    "DASHBOARD_CALLBACK": "deliveries.console.dashboard.context",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
