@@ -9,18 +9,25 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.html import format_html
 
 from deliveries import operations
-from deliveries.console.base import StatusFilter, numbers
+from deliveries.console import finding
+from deliveries.console.base import numbers
 from deliveries.console.brakes import HeldUpAdmin
 from deliveries.console.columns import device, indented, long, when, when_short
+from deliveries.console.filters import (
+    AttemptsFilter,
+    CodeFilter,
+    DeliveryTemplateFilter,
+    PlatformFilter,
+    StatusFilter,
+    TimeFilter,
+    UnknownFilter,
+)
 from deliveries.console.operating import Chosen, Operation
+from deliveries.console.paging import Condition
 from deliveries.console.samples import sample_badge
 from deliveries.masking import conceal_text
-from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
+from deliveries.models import ENDS, AuditEntry, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
-
-#: A correlation id is shared by few notifications; more than these are not looked through.
-MOST_CORRELATED = 1000
-
 
 #: Deliveries that a provider has accepted once: only force sends them again.
 ACCEPTED_BEFORE = Q(status=Status.SENT) | Q(forced_resends__gt=0)
@@ -53,7 +60,7 @@ class PushDeliveryAdmin(HeldUpAdmin):
     )
 
     empty_state = "No delivery yet: the first one is written when a notification is sent."
-    search_help_text = "A whole notification id, user id or correlation id."
+    search_help_text = finding.HELP
     ordering = ("-created_at",)
     list_display = (
         "id",
@@ -65,7 +72,16 @@ class PushDeliveryAdmin(HeldUpAdmin):
         "tries",
         when_short("sent_at"),
     )
-    list_filter = (("status", StatusFilter),)
+    list_filter = (
+        StatusFilter,
+        TimeFilter,
+        CodeFilter,
+        DeliveryTemplateFilter,
+        PlatformFilter,
+        AttemptsFilter,
+        UnknownFilter,
+    )
+    list_filter_submit = True
     readonly_fields = ("shown_body", "shown_data")
     fieldsets = (
         (
@@ -96,11 +112,8 @@ class PushDeliveryAdmin(HeldUpAdmin):
         ("What it says", {"fields": ("title", "shown_body", "shown_data")}),
     )
 
-    def matching(self, term: str) -> Q:
-        """Found in two steps: an OR across two tables would use no index."""
-        correlated = Notification.objects.filter(correlation_id=term).values_list("pk", flat=True)
-        ids = [term, *correlated[:MOST_CORRELATED]]
-        return Q(notification_id__in=ids) | Q(user_id=term)
+    def condition(self, term: str) -> Condition:
+        return finding.deliveries(term)
 
     def subject(self, row: PushDelivery) -> str:
         return row.notification_id

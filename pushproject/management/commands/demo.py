@@ -96,8 +96,8 @@ class Command(BaseCommand):
             f"\n  logs     {demo.directory}",
             f"  phone    {demo.sandbox}/phone",
             f"  console  {demo.web}/admin/ (user operator, password {password})",
-            "\nThe console opens on the dashboard. When it first starts, the demo puts a day of sample history there, marked",
-            "as such; one click removes it for good.",
+            "\nThe console opens on the dashboard. When it first starts, the demo puts a day of sample history there,",
+            "marked as such; one click removes it for good.",
             "\nCtrl-C stops everything.",
         )
         for line in lines:
