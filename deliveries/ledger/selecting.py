@@ -58,6 +58,39 @@ def targets(given: Collection[str]) -> str:
     selected = _selected(given)
     return f"{selected} SELECT notification_id, deliveries, resends FROM target ORDER BY ended_at, notification_id"
 
+# A reason without what is particular to one letter: what is in quotes, where a text broke off, and words with digits,
+# but for what neighbours answer (404, 503).
+_CAUSE = r"""regexp_replace(left(coalesce(l.reasons ->> 0, ''), 300),
+    '"[^"]*"|line [0-9]+ column [0-9]+ \(char [0-9]+\)'
+    '|\m(?![45][0-9]{2}\M)[[:alnum:]_-]*[0-9][[:alnum:]_-]*([.:][[:alnum:]_-]*[0-9][[:alnum:]_-]*)*'
+    '|\m[[:alnum:]_-]{40,}', '…', 'g')"""
+
+#: Narrows dead letters `l` to the open ones of a group, and how many of those at most anything is done to at once.
+OF_CAUSE = f"l.state = 'open' AND l.code = %(code)s AND md5({_CAUSE}) = %(key)s"
+MOST_LETTERS = 20_000
+
+#: Of each code so many are looked at, the newest: it is a page that shows itself anew every few seconds.
+COUNTED_LETTERS = 10_000
+MOST_CAUSES = 200
+
+LETTER_CAUSES = f"""
+WITH seen AS MATERIALIZED (
+    SELECT l.code, {_CAUSE} AS cause, l.id, l.count, l.first_seen_at, l.last_seen_at, l.redrive_at, l.note
+    FROM (VALUES ('invalid_message'), ('exhausted')) AS kind (code) CROSS JOIN LATERAL (
+        SELECT * FROM dead_letters l WHERE l.state = 'open' AND l.code = kind.code ORDER BY l.id DESC
+        LIMIT {COUNTED_LETTERS}) AS l
+)
+SELECT code, cause, md5(cause) AS key, count(*) AS letters, sum(count) AS messages, min(first_seen_at) AS first_seen_at,
+       max(last_seen_at) AS last_seen_at, max(id) AS example, count(*) FILTER (WHERE redrive_at IS NOT NULL) AS queued,
+       count(*) FILTER (WHERE note <> '') AS kept, max(note) AS note,
+       sum(count(*)) OVER (PARTITION BY code) >= {COUNTED_LETTERS} AS cut
+FROM seen GROUP BY code, cause ORDER BY count(*) DESC, code, cause LIMIT {MOST_CAUSES}
+"""
+
+LETTERS_OF_CAUSE = f"SELECT l.id FROM dead_letters l WHERE {OF_CAUSE} ORDER BY l.id LIMIT {MOST_LETTERS}"
+
+REDRIVE_QUEUE = "SELECT count(*) AS letters, max(redrive_at) AS ends_at FROM dead_letters WHERE redrive_at IS NOT NULL"
+
 
 def target_count(given: Collection[str]) -> str:
     return f"{_selected(given)} SELECT count(*) FROM target"
