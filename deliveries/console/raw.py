@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -37,7 +38,10 @@ class RawAdmin(OperableAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         name = f"deliveries_{self.opts.model_name}_raw"
-        return [path("<path:object_id>/raw/", self.admin_site.admin_view(self.raw_view), name=name), *super().get_urls()]
+        return [
+            path("<path:object_id>/raw/", self.admin_site.admin_view(self.raw_view), name=name),
+            *super().get_urls(),
+        ]
 
     @sensitive_variables()
     def raw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -47,7 +51,7 @@ class RawAdmin(OperableAdmin):
         """
         if not (self.has_view_permission(request) and request.user.has_perm("deliveries.raw")):
             raise PermissionDenied
-        row = self.get_object(request, object_id)
+        row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404
         form = Look(request.POST if request.method == "POST" else None, label_suffix="")
@@ -55,7 +59,7 @@ class RawAdmin(OperableAdmin):
             "title": f"{self.opts.verbose_name.capitalize()} {row.pk}, unmasked",
             "opts": self.opts,
             "form": form,
-            "back": reverse(f"admin:deliveries_{self.opts.model_name}_change", args=[row.pk]),
+            "back": reverse(f"admin:deliveries_{self.opts.model_name}_change", args=[quote(row.pk)]),
         }
         if form.is_valid():
             who = Who(actor(request), form.cleaned_data["reason"])
@@ -68,5 +72,5 @@ class RawAdmin(OperableAdmin):
     def _buttons(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
         buttons = super()._buttons(request, row)
         if request.user.has_perm("deliveries.raw"):
-            buttons.append(("Unmasked", reverse(f"admin:deliveries_{self.opts.model_name}_raw", args=[row.pk])))
+            buttons.append(("Unmasked", reverse(f"admin:deliveries_{self.opts.model_name}_raw", args=[quote(row.pk)])))
         return buttons

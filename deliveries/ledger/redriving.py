@@ -15,8 +15,8 @@ from deliveries.models import AuditEntry, DeadLetter
 
 # A report that it could not be accepted is owed no longer: the gateway hears how the notification ends.
 CLOSE = """
-UPDATE dead_letters SET state = %(state)s, note = %(reason)s, redrive_at = NULL,
-    report_due_at = CASE WHEN %(state)s = 'discarded' THEN report_due_at END
+UPDATE dead_letters SET state = %(state)s::text, note = %(reason)s, redrive_at = NULL,
+    report_due_at = CASE WHEN %(state)s::text = 'discarded' THEN report_due_at END
 WHERE id IN (SELECT id FROM dead_letters WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE) AND state = 'open'
 RETURNING id
 """

@@ -58,6 +58,7 @@ def targets(given: Collection[str]) -> str:
     selected = _selected(given)
     return f"{selected} SELECT notification_id, deliveries, resends FROM target ORDER BY ended_at, notification_id"
 
+
 # A reason without what is particular to one letter: what is in quotes, where a text broke off, and words with digits,
 # but for what neighbours answer (404, 503).
 _CAUSE = r"""regexp_replace(left(coalesce(l.reasons ->> 0, ''), 300),

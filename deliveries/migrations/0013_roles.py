@@ -1,5 +1,7 @@
 """The roles viewer, operator and admin; the audit log's new words, and the indexes by which it is filtered."""
 
+from typing import Any
+
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
@@ -20,7 +22,7 @@ ADMIN = [
 ROLES = {'viewer': VIEWER, 'operator': OPERATOR, 'admin': ADMIN}
 
 
-def make_roles(apps, _schema_editor):
+def make_roles(apps: Any, _schema_editor: Any) -> None:
     """Makes those that are not there: what people have made of a role of that name stays theirs."""
     Group = apps.get_model('auth', 'Group')
     for name, permissions in ROLES.items():
@@ -29,7 +31,7 @@ def make_roles(apps, _schema_editor):
             role.permissions.set([_permission(apps, *permission) for permission in permissions])
 
 
-def take_roles(apps, _schema_editor):
+def take_roles(apps: Any, _schema_editor: Any) -> None:
     """Takes those away that nobody has and nobody has changed."""
     Group = apps.get_model('auth', 'Group')
     for name, permissions in ROLES.items():
@@ -38,7 +40,7 @@ def take_roles(apps, _schema_editor):
                 role.delete()
 
 
-def _permission(apps, app_label, model, codename):
+def _permission(apps: Any, app_label: str, model: str, codename: str) -> Any:
     """The permission, made where Django, which makes them after all migrations, has not yet: under the name it gives."""
     options = apps.get_model(app_label, model)._meta
     content_type, _ = apps.get_model('contenttypes', 'ContentType').objects.get_or_create(
