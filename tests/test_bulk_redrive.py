@@ -56,10 +56,12 @@ def make_due(seconds: float = 1) -> None:
     [
         (["user_id: is needed", "user_id: is needed"], "user_id: is needed"),
         (['template "a b" is unknown', 'template "c" is unknown'], "template … is unknown"),
-        (["no user u-1", "no user 6f1c7f0e-8a52-4d6b-9f0a-0f4b1f0c9d3e", "no user x_9.y-8"], "no user …"),
-        (["no JSON: line 1 column 404 (char 403)", "no JSON: line 2 column 7 (char 81)"], "no JSON: …"),
-        (["it answered 503", "it answered 503"], "it answered 503"),
-        (["no such " + "abcdefgh" * 6, "no such " + "hgfedcba" * 6], "no such …"),
+        (["no user u-1", "no user 6f1c7f0e-8a52-4d6b-9f0a-0f4b1f0c9d3e", "no user 17"], "no user …"),
+        (
+            ["no JSON: line 1 column 404 (char 403)", "no JSON: line 2 column 7 (char 81)"],
+            "no JSON: line … column … (char …)",
+        ),
+        (["device_tokens.0: is empty", "device_tokens.17: is empty"], "device_tokens.…: is empty"),
     ],
 )
 def test_reasons_that_differ_in_particulars_are_one_cause(reasons, words):
@@ -69,9 +71,9 @@ def test_reasons_that_differ_in_particulars_are_one_cause(reasons, words):
 
 
 def test_what_differs_in_more_is_another_cause():
-    for number, reason in enumerate(["it answered 503", "it answered 404", "user_id: is needed"]):
+    for number, reason in enumerate(["it was cut off", "it was not there", "user_id: is needed"]):
         poison(f"n-{number}", reason=reason)
-    dead_letter("n-9", reasons='["it answered 503"]')
+    dead_letter("n-9", reasons='["it was cut off"]')
     assert len(redriving.causes()) == 4
 
 
@@ -101,7 +103,7 @@ def test_causes_of_a_hundred_thousand_letters_are_counted_among_the_newest_by_an
     assert sum(one.letters for one in found) == 2 * redriving.COUNTED_LETTERS
     assert all(one.cut for one in found)
     plan = "\n".join(line for [line] in query(f"EXPLAIN (ANALYZE) {LETTER_CAUSES}"))
-    assert "dead_letters_open" in plan
+    assert "Index Scan" in plan
     assert "Seq Scan" not in plan
     queue = "\n".join(line for [line] in query(f"EXPLAIN {REDRIVE_QUEUE}"))
     assert "dead_letters_to_redrive" in queue
