@@ -21,6 +21,7 @@ from deliveries.neighbours.upstreams import Upstream, headers_of
 from deliveries.pipeline import Pipeline
 from deliveries.prune_guard import PruneGuard
 from deliveries.recipients import Recipients
+from deliveries.redrive_office import RedriveOffice
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
@@ -38,6 +39,7 @@ class Assembly:
 
     pipeline: Pipeline
     dead_letters: DeadLetterOffice
+    redrives: RedriveOffice
     dead_tokens: DeadTokenOffice | None
     guard: PruneGuard
     brakes: Brakes
@@ -47,9 +49,18 @@ class Assembly:
     carriers: Carriers
     http: HttpClient
 
-    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard | BrakeWatch | TallyOffice]:
+    def offices(
+        self,
+    ) -> list[DeadLetterOffice | RedriveOffice | DeadTokenOffice | PruneGuard | BrakeWatch | TallyOffice]:
         """What goes its rounds on a clock of its own: it pays debts, watches over them, lifts brakes, or counts."""
-        offices = (self.guard, self.dead_letters, self.dead_tokens, self.brake_watch, self.tallies)
+        offices = (
+            self.guard,
+            self.dead_letters,
+            self.redrives,
+            self.dead_tokens,
+            self.brake_watch,
+            self.tallies,
+        )
         return [office for office in offices if office is not None]
 
     def health(self) -> dict[str, Any]:
@@ -95,6 +106,7 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
             now,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
+        RedriveOffice(writer),
         _dead_token_office(writer, http, retries, guard),
         guard,
         brakes,

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import dramatiq
 from django.conf import settings
 
-from deliveries.contract import InvalidMessage, read
 from deliveries.ledger import Lift, direct
-from deliveries.ledger.accepting import Accept
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.judging import Believe, Forget
 from deliveries.ledger.redriving import Discard, Redrive
 from deliveries.ledger.resending import Resend
 from deliveries.models import Brake, DeadLetter
-from deliveries.neighbours.profiles import in_force
+from deliveries.redriving import NotReadable, redrive_of
 
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited
@@ -39,7 +37,6 @@ SENTENCES = {
     "ended": "It has already ended.",
     "redriven": "It is accepted now.",
     "known": "A notification with its id is there already; the dead letter is closed.",
-    "cut": "Only a part of its body was kept, so it cannot be read again. Have it published anew.",
     "not_open": "It is not open: it was redriven or discarded before, or it does not exist.",
     "discarded": "It is closed for good.",
     "believed": "It counts as dead.",
@@ -176,28 +173,13 @@ def _accepted(letters: Mapping[int, DeadLetter], who: Who) -> dict[int, Outcome]
     for id, letter in letters.items():
         if letter.code == "exhausted":
             continue
-        if letter.size > len(letter.body):
-            outcomes[id] = Outcome.of(id, "cut")
-            continue
         try:
-            wishes.append(Redrive(id, _read(letter), who))
-        except InvalidMessage as invalid:
-            outcomes[id] = Outcome(str(id), "still_invalid", f"It still cannot be accepted: {invalid}.")
+            wishes.append(redrive_of(letter, who))
+        except NotReadable as unreadable:
+            outcomes[id] = Outcome(str(id), unreadable.code, str(unreadable))
     codes = direct.write(wishes)
     _wake([wish.accept.request.notification_id for wish, code in zip(wishes, codes, strict=True) if code == "redriven"])
     return outcomes | {w.letter_id: Outcome.of(w.letter_id, code) for w, code in zip(wishes, codes, strict=True)}
-
-
-def _read(letter: DeadLetter) -> Accept:
-    """The message of a dead letter, as an actor reads it. Raises InvalidMessage."""
-    push = settings.PUSH
-    request = read(
-        bytes(letter.body),
-        message_id=letter.notification_id,
-        correlation_id=letter.correlation_id or None,
-        trust_tokens=push.trust_message_tokens,
-    )
-    return Accept(request, "redrive", in_force(push).is_high(request.priority), push.notification_ttl)
 
 
 def _wake(ids: list[str]) -> None:

@@ -95,3 +95,8 @@ def indented(document: Any) -> SafeString:
 
 def preformatted(text: str) -> SafeString:
     return format_html('<pre class="text">{}</pre>', text)
+
+
+def withheld(what: str) -> str:
+    """Instead of what a push says, for somebody without the permission `payload`."""
+    return f"{what} is shown to the roles operator and admin (permission deliveries.payload)."

@@ -77,9 +77,7 @@ def advice(notification: Notification) -> str:
     """What to do about it; empty where the cause says it or nothing needs doing."""
     if notification.status in ENDS:
         return ADVICE.get(notification.error_code, "")
-    if not _anybody_works():
-        return f"No worker is alive. Start one: {worker_command()}"
-    return ""
+    return no_worker()
 
 
 def report(notification: Notification) -> str:
@@ -96,6 +94,11 @@ def report(notification: Notification) -> str:
         return "The gateway is about to be told."
     tried = f"{notification.report_attempts} attempts" if notification.report_attempts > 1 else "1 attempt"
     return f"The gateway is still owed word of it after {tried}: {notification.report_error}"
+
+
+def no_worker() -> str:
+    """What to do where no worker is alive; empty where one is."""
+    return "" if _anybody_works() else f"No worker is alive. Start one: {worker_command()}"
 
 
 def worker_command() -> str:

@@ -71,7 +71,7 @@ RETURNING d.notification_id, d.id, d.unknown_count, chosen.accepted, chosen.prov
 """
 
 CLOSE_LETTERS = """
-UPDATE dead_letters SET state = 'redriven', note = %(reason)s
+UPDATE dead_letters SET state = 'redriven', note = %(reason)s, redrive_at = NULL
 WHERE notification_id = ANY(%(ids)s) AND code = 'exhausted' AND state = 'open'
 """
 
