@@ -17,6 +17,8 @@ class AuditEntry(models.Model):
         FORGET = "forget", "forget"
         BELIEVE = "believe", "believe"
         LIFT = "lift", "lift"
+        PAUSE = "pause", "pause"
+        RESUME = "resume", "resume"
         KEY_MADE = "key made", "key made"
         KEY_REVOKED = "key revoked", "key revoked"
 
