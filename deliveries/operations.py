@@ -23,7 +23,19 @@ from deliveries.neighbours.profiles import in_force
 Who = Audited
 
 DONE = frozenset(
-    {"resent", "cancelling", "redriven", "known", "discarded", "believed", "forgotten", "lifted", "paused", "resumed", "revoked"}
+    {
+        "resent",
+        "cancelling",
+        "redriven",
+        "known",
+        "discarded",
+        "believed",
+        "forgotten",
+        "lifted",
+        "paused",
+        "resumed",
+        "revoked",
+    }
 )
 
 SENTENCES = {

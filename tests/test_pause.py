@@ -3,7 +3,7 @@
 import pytest
 
 from deliveries import operations
-from deliveries.ledger import Landed, Settle, TidyBrakes, Wake, direct
+from deliveries.ledger import Landed, Settle, TidyBrakes, Wake
 from deliveries.models import AuditEntry, Brake, Status
 from deliveries.operations import Who
 from tests.test_brakes import brake, is_held, many, one, other, pause_is_over, start  # noqa: F401 - two of them are fixtures
@@ -150,12 +150,12 @@ def test_health_counts_it_among_what_holds_everything_up(client):
 def test_nobody_waits_beyond_its_expiry_and_what_has_been_sent_counts_among_the_waiting_no_more(one):  # noqa: F811
     operations.pause("fcm", ADA)
     start(one, "n1")
-    [[waits, round]] = query(
+    [[waits, its_round]] = query(
         "SELECT d.next_attempt_at = n.expires_at, d.brake_round FROM push_deliveries d JOIN notifications n"
         " USING (notification_id)"
     )
     assert waits
-    assert query("SELECT round FROM brakes") == [(round,)]
+    assert query("SELECT round FROM brakes") == [(its_round,)]
     operations.resume("fcm", ADA)
     due_at_once("n1")
     query("UPDATE push_deliveries SET status = 'sending'")

@@ -1,6 +1,6 @@
 """Pausing: a person stops what a provider sends, in all processes and for as long as it takes, and lets it go on.
 
-It is a brake of its own beside those that the provider puts on: what it asks for meanwhile neither ends nor prolongs it.
+It is a brake of its own beside those that the provider puts on: what that asks for meanwhile does not change it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words for pauses that operators make, in brakes and the audit log. PostgreSQL has nothing to do."""
+"""Words for pauses that operators make, in brakes and the audit log; and how many threads of a worker are alive."""
 
 from django.db import migrations, models
 
@@ -7,6 +7,16 @@ class Migration(migrations.Migration):
     dependencies = [("deliveries", "0010_console_indexes")]
 
     operations = [
+        migrations.AddField(
+            model_name='worker',
+            name='threads_alive',
+            field=models.SmallIntegerField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='worker',
+            name='threads_expected',
+            field=models.SmallIntegerField(blank=True, help_text='without one of them it would end itself: see the watchdog', null=True),
+        ),
         migrations.AlterField(
             model_name='auditentry',
             name='action',

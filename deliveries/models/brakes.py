@@ -8,7 +8,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-
 #: Until when a pause lasts that a person ends.
 UNTIL_RESUMED = datetime(3000, 1, 1, tzinfo=UTC)
 
