@@ -60,9 +60,10 @@ SELECT count(*) FROM (
 
 HELD_TOKENS = "SELECT count(*) FROM (SELECT 1 FROM dead_tokens WHERE held_at IS NOT NULL LIMIT 10000) AS held"
 
-# Those that are on or whose ramp is crowded, and whether one of them holds up everything: of all processes, or of one.
+# Those that are on or whose ramp is crowded, and whether one of them holds up everything: of all processes (because the
+# provider, or an operator, wants it), or of one.
 BRAKES = """
-SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope = 'project') > 0,
+SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope IN ('project', 'operator')) > 0,
                           'process', count(*) FILTER (WHERE scope = 'process') > 0)
 FROM brakes
 WHERE until > now() OR until + make_interval(secs => greatest(taken, taken_urgent) - %(far)s) > now()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import dramatiq
 from django.conf import settings
 
-from deliveries.ledger import Lift, direct
+from deliveries.ledger import Lift, Pause, Resume, direct
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.judging import Believe, Forget
@@ -21,7 +21,19 @@ from deliveries.redriving import NotReadable, redrive_of
 Who = Audited
 
 DONE = frozenset(
-    {"resent", "cancelling", "redriven", "known", "discarded", "believed", "forgotten", "lifted", "revoked"}
+    {
+        "resent",
+        "cancelling",
+        "redriven",
+        "known",
+        "discarded",
+        "believed",
+        "forgotten",
+        "lifted",
+        "paused",
+        "resumed",
+        "revoked",
+    }
 )
 
 SENTENCES = {
@@ -46,6 +58,11 @@ SENTENCES = {
     "revoked": "Calls with it answer 401 from now on.",
     "lifted": "Sends climb back to their full pace.",
     "over": "It was over already.",
+    "paused": "Nothing is sent through it until somebody resumes.",
+    "paused_before": "It is paused already.",
+    "awaits_resume": "An operator has paused it: resume it on the page of providers.",
+    "resumed": "What waited is sent, and sends climb back to their full pace within a minute.",
+    "not_paused": "It is not paused.",
     "not_valid": "It is not valid any more.",
 }
 
@@ -140,9 +157,28 @@ def forget(token_ids: Sequence[int], who: Who) -> list[Outcome]:
 
 def lift(brake_ids: Sequence[int], who: Who) -> list[Outcome]:
     """Ends pauses: the workers make due what waits for them. One outcome for each, in order. Raises django.db.Error."""
-    keys = dict(Brake.objects.filter(pk__in=brake_ids).values_list("pk", "key"))
-    lifted = [id for id in brake_ids if id in keys and direct.write([Lift(keys[id], by=who)]) == [True]]
-    return [Outcome.of(id, "lifted" if id in lifted else "over") for id in brake_ids]
+    brakes = Brake.objects.in_bulk(list(brake_ids))
+    return [Outcome.of(id, _lifted(brakes[id], who) if id in brakes else "over") for id in brake_ids]
+
+
+def pause(provider: str, who: Who) -> Outcome:
+    """Holds up all that a provider sends, until it is resumed. Raises ValueError without a reason, django.db.Error."""
+    if not who.reason:
+        raise ValueError("A provider is paused for a reason: say which.")
+    [paused] = direct.write([Pause(provider, settings.PUSH.fcm_quota / 60, who)])
+    return Outcome.of(provider, "paused" if paused else "paused_before")
+
+
+def resume(provider: str, who: Who) -> Outcome:
+    """Ends that pause: the workers make due what waits for it. Raises django.db.Error."""
+    [resumed] = direct.write([Resume(provider, who)])
+    return Outcome.of(provider, "resumed" if resumed else "not_paused")
+
+
+def _lifted(brake: Brake, who: Who) -> str:
+    if brake.awaits_a_person:
+        return "awaits_resume"
+    return "lifted" if direct.write([Lift(brake.key, by=who)]) == [True] else "over"
 
 
 def _one_for_each(targets: Sequence[Target], who: Who, force: bool) -> Iterator[Resend]:

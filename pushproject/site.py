@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from csp.decorators import csp_update
-from django.urls import path
+from django.urls import URLPattern
 from unfold.sites import UnfoldAdminSite
 
 #: What the theme needs beyond the policy of all other pages: Alpine evaluates the expressions that stand in its
 #: attributes, and colours stand in style elements and attributes. docs/console.md says so too.
 THEME_NEEDS = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
+
+#: Modules of pages that belong to no table; the function `urls` of each names their addresses.
+PAGES = ("deliveries.console.providers", "deliveries.console.samples")
 
 
 class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
@@ -24,11 +28,9 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
         """Every page of the console but the one to log in."""
         return csp_update(THEME_NEEDS)(super().admin_view(view, cacheable))
 
-    def get_urls(self) -> list[Any]:
-        """With the pages that belong to no table."""
-        from deliveries.console.samples import remove_samples  # noqa: PLC0415 - it imports this site
-
-        return [path("samples/remove/", self.admin_view(remove_samples), name="remove_samples"), *super().get_urls()]
+    def extra_urls(self) -> list[URLPattern]:
+        """Asked by the theme, beside the addresses of all tables."""
+        return [url for module in PAGES for url in import_module(module).urls(self)]
 
     def login(self, *args: Any, **kwargs: Any) -> Any:
         return csp_update(THEME_NEEDS)(super().login)(*args, **kwargs)

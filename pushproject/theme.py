@@ -68,6 +68,12 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _page("Workers", "memory", "worker"),
+                    {
+                        "title": "Providers",
+                        "icon": "cell_tower",
+                        "link": reverse_lazy("admin:providers"),
+                        "permission": lambda request: request.user.has_perm("deliveries.view_worker"),
+                    },
                     _page("Brakes", "traffic", "brake"),
                 ],
             },

@@ -53,7 +53,6 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "is_empty": not (figures.charted.counted or figures.recent.counted or present.waiting or present.queued),
         "worker_command": worker_command(),
         "sampled": figures.sampled,
-        "remove_samples": _address("admin:remove_samples"),
     }
 
 

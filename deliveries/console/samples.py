@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
@@ -35,3 +35,8 @@ def remove_samples(request: HttpRequest) -> HttpResponseRedirect:
     else:
         messages.info(request, "There is no sample history: it was removed before.")
     return HttpResponseRedirect(reverse("admin:index"))
+
+
+def urls(site: admin.AdminSite) -> list[URLPattern]:
+    """The button's address, for the console's site."""
+    return [path("samples/remove/", site.admin_view(remove_samples), name="remove_samples")]

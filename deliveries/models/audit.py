@@ -18,6 +18,8 @@ class AuditEntry(models.Model):
         FORGET = "forget", "forget"
         BELIEVE = "believe", "believe"
         LIFT = "lift", "lift"
+        PAUSE = "pause", "pause"
+        RESUME = "resume", "resume"
         EXPORT = "export", "export"
         KEY_MADE = "key made", "key made"
         KEY_REVOKED = "key revoked", "key revoked"
