@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deliveries", "0010_console_indexes")]
+    dependencies = [("deliveries", "0011_lists")]
 
     operations = [
         migrations.AddField(

@@ -56,7 +56,7 @@ def _permission(apps: Any, app_label: str, model: str, codename: str) -> Any:
 class Migration(migrations.Migration):
     atomic = False
     dependencies = [
-        ("deliveries", "0010_console_indexes"),
+        ("deliveries", "0012_pauses"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
