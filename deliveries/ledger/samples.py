@@ -56,7 +56,8 @@ def seed(now: datetime) -> None:
         Notification.objects.bulk_create(story.notification for story in told)
         PushDelivery.objects.bulk_create(delivery for story in told for delivery in story.deliveries)
         PushAttempt.objects.bulk_create(attempt for story in told for attempt in story.attempts)
-        DeadLetter.objects.bulk_create([*(letter for story in told for letter in story.letters), *unreadable(now)])
+        letters = [letter for story in told for letter in story.letters] + unreadable(now)
+        DeadLetter.objects.bulk_create(sorted(letters, key=lambda letter: letter.first_seen_at))
         _copy(tallies(now, random, _classes()))
 
 

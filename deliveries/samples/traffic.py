@@ -70,10 +70,10 @@ USUAL = NormalDist(math.log(0.080), math.log(0.300 / 0.080) / NormalDist().inv_c
 def pace_at(ago: int) -> float:
     """Notifications a minute, so many minutes ago: quiet by night, most at noon, some more in the evening."""
     within = ago % DAY
-    noon = 560 * math.exp(-(((within - 600) / 210) ** 2))
-    evening = 210 * math.exp(-(((within - 320) / 110) ** 2))
+    noon = 540 * math.exp(-(((within - 620) / 270) ** 2))
+    evening = 230 * math.exp(-(((within - 300) / 130) ** 2))
     weekend = 0.7 if ago // DAY in (2, 3) else 1.0
-    return weekend * (64 + noon + evening)
+    return weekend * (48 + noon + evening)
 
 
 def weather_at(ago: int) -> Weather:
@@ -118,25 +118,24 @@ def minute(ago: int, random: Random, classes: Classes) -> Counts:
     devices = _some(random, sent * 1.22)
     counts[Tally.Kind.ENDED.value, Status.SENT.value] += sent
     counts[Tally.Kind.DEVICE.value, Status.SENT.value] += devices
-    counts.update(_latencies(devices, weather, classes))
+    counts.update(_latencies(devices, weather, random, classes))
     return +counts
 
 
-def _latencies(devices: int, weather: Weather, classes: Classes) -> Counts:
+def _latencies(devices: int, weather: Weather, random: Random, classes: Classes) -> Counts:
     """How many of the deliveries took how long: the difference of two rounded sums, so that none is lost."""
-    held = NormalDist(math.log(weather.wait), 0.6)
+    slower = random.gauss(0, 0.06)
+    usual = NormalDist(USUAL.mean + slower, USUAL.stdev)
+    held = NormalDist(math.log(weather.wait) + slower, 0.6)
     counts: Counts = Counter()
     below = 0
     for name, bound in classes:
-        upto = round(devices * _share(bound, weather.held, held))
+        logarithm = math.log(bound)
+        share = (1 - weather.held) * usual.cdf(logarithm) + weather.held * held.cdf(logarithm)
+        upto = round(devices * share)
         counts[Tally.Kind.LATENCY.value, name] = upto - below
         below = upto
     return counts
-
-
-def _share(seconds: float, share_held: float, held: NormalDist) -> float:
-    logarithm = math.log(seconds)
-    return (1 - share_held) * USUAL.cdf(logarithm) + share_held * held.cdf(logarithm)
 
 
 def _some(random: Random, count: float) -> int:
