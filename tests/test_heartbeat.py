@@ -35,7 +35,7 @@ def test_a_connection_that_falls_silent_is_hung_up_and_the_next_beat_comes_in_ti
     """psycopg would cancel what it waits for, and wait for that: 10 s, and the lease would be gone."""
 
     async def live() -> float:
-        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), LEASE), lambda: (0, {}))
+        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), LEASE), lambda: (0, {}, (1, 1)))
         await heartbeat.start()
         [[backend]] = await asyncio.to_thread(_backends)
         beating = asyncio.create_task(heartbeat.run())
