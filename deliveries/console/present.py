@@ -61,13 +61,12 @@ def look() -> Present:
     """Asks the ledger with two statements, and RabbitMQ at most every five seconds."""
     with connection.cursor() as cursor:
         cursor.execute(PRESENT)
-        ledger = cursor.fetchone()
-    assert ledger is not None
+        waiting, dead_letters, oldest, is_used = cursor.fetchone() or (0, 0, None, False)
     told = rabbitmq()
     queued = told["queue"]["messages"] if told["status"] == "up" else None
     silence = ExpressionWrapper(Now() - F("heartbeat_at"), output_field=DurationField())
     workers = list(Worker.objects.annotate(silence=silence).order_by("silence"))
-    return Present(*ledger, told["status"], queued, workers)
+    return Present(waiting, dead_letters, oldest, is_used, told["status"], queued, workers)
 
 
 def is_alive(worker: Worker) -> bool:
