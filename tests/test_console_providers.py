@@ -34,7 +34,7 @@ def person(*permissions: str) -> Client:
 
 def test_it_says_how_each_stands_on_all_workers(admin_client):
     worker(fcm={"breaker": CLOSED | {"p95": 0.123}})
-    worker(fcm=failing("timed out", failing_for=180, retry_after=20), gateway=failing("503", state="half-open"))
+    worker(fcm=failing("timed out", failing_for=181, retry_after=15), gateway=failing("503", state="half-open"))
     page = text(admin_client.get(PROVIDERS))
     fcm, services = page.split("Services around us")
     for words in ("FCM", "failing", "open, on 1 of 2 workers", "(3 min ago)", "(in 1", "timed out", "123 ms"):

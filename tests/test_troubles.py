@@ -164,7 +164,8 @@ def test_an_open_breaker_is_told_with_since_when_the_error_and_the_next_probe():
     since, probe = sentence.split("since ")[1].split(" UTC")[0], sentence.split("next probe ")[1].split(")")[0]
     assert {since, probe} <= near
     assert sentence == (
-        f"User service failing since {since} UTC: 500 (breaker open, next probe {probe}). New notifications wait for it."
+        f"User service failing since {since} UTC: 500 (breaker open, next probe {probe}). "
+        "New notifications wait for it."
     )
     assert the_only().level == "error"
 
@@ -190,7 +191,7 @@ def test_without_a_worker_the_command_is_named():
     worker(ago=600, user_service=failing())
     sentence = the_only().sentence
     assert sentence.startswith(f"No worker has been alive since {stamp(timezone.now() - timedelta(minutes=10))[:4]}")
-    assert sentence.endswith("Start one: python manage.py rundramatiq") or sentence.endswith("manage.py serve")
+    assert sentence.endswith(("Start one: python manage.py rundramatiq", "manage.py serve"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_a_database_that_only_reads_is_told():
 
 def test_a_worker_whose_changes_fail_is_told():
     worker(ledger={"breaker": {"state": "open"}})
-    assert the_only().sentence == "The database refuses changes of 1 of 1 workers."
+    assert the_only().sentence == "The database refuses changes of 1 of 1 worker."
 
 
 def test_what_has_been_due_for_long_is_told_with_how_many_there_are():
