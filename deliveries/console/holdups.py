@@ -18,12 +18,13 @@ MOST_COUNTED = 10_000
 #: A fleet with wrong credentials has a brake for each of its processes: so many are told of.
 MOST_PROCESSES = 3
 
-# By the index of those that wait; whoever is not let in keeps no place for anybody, so those are not counted.
+# Who waits bears the code of the brake, held back or refused itself, until it is sent or over: by the index of the
+# codes there is hardly anybody else. What one process may not send others do, so for that nobody is counted.
 WIDE = """
-SELECT b.*, (SELECT count(*) FROM (
+SELECT b.*, CASE WHEN b.scope = 'process' THEN 0 ELSE (SELECT count(*) FROM (
     SELECT FROM push_deliveries d
-    WHERE d.brake_round = ANY(b.round || b.earlier_rounds) AND d.brake_round IS NOT NULL AND d.status = 'pending'
-    LIMIT %(most)s) held) AS waiting
+    WHERE d.error_code <> '' AND d.error_code = b.code AND d.status = 'pending' AND d.provider = b.provider
+    LIMIT %(most)s) held) END AS waiting
 FROM brakes b
 WHERE b.scope IN ('operator', 'project', 'process')
   AND (b.until > now() OR b.until + make_interval(secs => greatest(b.taken, b.taken_urgent) - %(far)s) > now())

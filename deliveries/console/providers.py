@@ -81,7 +81,10 @@ class Card:
 
     @property
     def state(self) -> SafeString:
-        return badge("paused", WARNING) if self.paused else state_badge(self.standing)
+        if self.paused:
+            return badge("paused", WARNING)
+        throttled = any(held.is_on and held.brake.scope == Brake.Scope.PROJECT for held in self.holdups)
+        return badge("throttled", WARNING) if throttled else state_badge(self.standing)
 
     @property
     def rows(self) -> list[tuple[str, str]]:
