@@ -48,7 +48,8 @@ class Chart:
     @property
     def drawing(self) -> SafeString:
         """The SVG with its scale; empty where there is nothing to draw."""
-        if not any(value for series in self.series for value in series.values):
+        values = [value for series in self.series for value in series.values if value is not None]
+        if not values or (self.stacked and not any(values)):
             return SafeString()
         top = self.top or rounded_up(self._highest())
         shapes = layers(self.series, top) if self.stacked else lines(self.series, top)
@@ -104,7 +105,7 @@ class Bar:
 def bars(items: Sequence[Bar]) -> SafeString:
     """A list with a bar for each, the longest as wide as there is room: words and links stay words and links."""
     most = max((bar.value for bar in items), default=1)
-    context = {"bars": [(bar, number(100 * bar.value / most)) for bar in items]}
+    context = {"bars": [(bar, f"{bar.value:,}", number(100 * bar.value / most)) for bar in items]}
     return render_to_string("deliveries/bars.html", context)
 
 
@@ -143,11 +144,15 @@ def _run(points: list[tuple[float, float]], width: float) -> str:
 
 
 def rounded_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20, … of which nothing stands out; 1 where there is nothing."""
+    """The next of 1, 2, 5, 10, 20, … and of some between, out of which nothing stands; 1 where there is nothing.
+
+    Half of it is a round number too.
+    """
     if value <= 0:
         return 1.0
     unit: float = 10.0 ** math.floor(math.log10(value))
-    return next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= value * 0.999)
+    factors = (2, 4, 6, 8, 10) if unit == 1 else (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
+    return next(factor * unit for factor in factors if factor * unit >= value * (1 - 1e-9))
 
 
 def moment(time: datetime, times: Sequence[datetime]) -> str:

@@ -50,7 +50,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "codes": bars([_bar(code) for code in figures.codes[:TOP_CODES]]) if figures.codes else "",
         "workers": [_row(worker) for worker in present.workers[:SHOWN_WORKERS]],
         "present": present,
-        "is_empty": not (figures.charted.counted or figures.recent.counted or present.waiting or present.queued),
+        "is_empty": not (present.is_used or figures.sampled),
         "worker_command": worker_command(),
         "sampled": figures.sampled,
     }
@@ -96,7 +96,7 @@ def _depth(present: Present) -> Tile:
     if present.rabbitmq == "embedded":
         return Tile("Queue depth", total, waiting)
     if present.queued is None:
-        word = "RabbitMQ does not answer" if present.rabbitmq == "down" else "RabbitMQ does not say how many"
+        word = "RabbitMQ does not answer" if present.rabbitmq == "down" else "RabbitMQ has no queue"
         return Tile("Queue depth", total, f"{waiting}; {word}", look="bad")
     return Tile("Queue depth", total, f"{present.queued:,} in RabbitMQ, {waiting}")
 

@@ -32,17 +32,22 @@ SELECT (SELECT count(*) FROM (SELECT {_WAITING} ORDER BY high_priority, next_att
             (SELECT {_SINCE} {_WAITING} AND NOT high_priority ORDER BY next_attempt_at LIMIT {LOOKED_AT})
             UNION ALL
             (SELECT {_SINCE} FROM notifications WHERE worker_id IS NOT NULL ORDER BY worker_id LIMIT {LOOKED_AT})
-        ) AS undelivered WHERE ended_at IS NULL)
+        ) AS undelivered WHERE ended_at IS NULL),
+       EXISTS (SELECT FROM notifications ORDER BY created_at DESC LIMIT 1)
 """  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """How it stands. `queued` is what waits in RabbitMQ, None where it does not say; `oldest` is in seconds."""
+    """How it stands. `is_used` is False as long as the ledger holds no notification; `oldest` is in seconds.
+
+    `rabbitmq` is a status of `health.rabbitmq`, and `queued` what waits there: None without a queue, or an answer.
+    """
 
     waiting: int
     dead_letters: int
     oldest: float | None
+    is_used: bool
     rabbitmq: str
     queued: int | None
     workers: Sequence[Worker]
@@ -56,12 +61,12 @@ def look() -> Present:
     """Asks the ledger with two statements, and RabbitMQ at most every five seconds."""
     with connection.cursor() as cursor:
         cursor.execute(PRESENT)
-        waiting, dead_letters, oldest = cursor.fetchone() or (0, 0, None)
+        waiting, dead_letters, oldest, is_used = cursor.fetchone() or (0, 0, None, False)
     told = rabbitmq()
     queued = told["queue"]["messages"] if told["status"] == "up" else None
     silence = ExpressionWrapper(Now() - F("heartbeat_at"), output_field=DurationField())
     workers = list(Worker.objects.annotate(silence=silence).order_by("silence"))
-    return Present(waiting, dead_letters, oldest, told["status"], queued, workers)
+    return Present(waiting, dead_letters, oldest, is_used, told["status"], queued, workers)
 
 
 def is_alive(worker: Worker) -> bool:
