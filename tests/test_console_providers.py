@@ -34,7 +34,7 @@ def person(*permissions: str) -> Client:
 
 def test_it_says_how_each_stands_on_all_workers(admin_client):
     worker(fcm={"breaker": CLOSED | {"p95": 0.123}})
-    worker(fcm=failing("timed out", failing_for=180, retry_after=20), gateway=failing("503", state="half-open"))
+    worker(fcm=failing("timed out", failing_for=181, retry_after=15), gateway=failing("503", state="half-open"))
     page = text(admin_client.get(PROVIDERS))
     fcm, services = page.split("Services around us")
     for words in ("FCM", "failing", "open, on 1 of 2 workers", "(3 min ago)", "(in 1", "timed out", "123 ms"):
@@ -56,11 +56,12 @@ def test_it_tells_of_credentials_quota_and_brakes(admin_client, settings):
     brake(pace=200.0, full_pace=400.0, taken=30.0)
     page = text(admin_client.get(PROVIDERS))
     for words in (
-        "no credentials",
+        "warning throttled",
         "refused: FCM forbids it.",
         "400 sends a second after a pause (FCM_QUOTA: 24,000 a minute)",
         "project: climbs to 200 of 400 sends a second; places on its ramp are given away up to 30.0 s after it",
         "FCM throttled until",
+        "Credentials refused",
     ):
         assert words in page, words
 

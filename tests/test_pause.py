@@ -3,7 +3,7 @@
 import pytest
 
 from deliveries import operations
-from deliveries.ledger import Landed, Settle, TidyBrakes, Wake
+from deliveries.ledger import Settle, TidyBrakes, Wake
 from deliveries.models import AuditEntry, Brake, Status
 from deliveries.operations import Who
 from tests.test_brakes import brake, is_held, many, one, other, pause_is_over, start  # noqa: F401 - two of them are fixtures
@@ -147,18 +147,9 @@ def test_health_counts_it_among_what_holds_everything_up(client):
     assert client.get("/api/v1/health").json()["brakes"] == {"on": 1, "project": True, "process": False}
 
 
-def test_nobody_waits_beyond_its_expiry_and_what_has_been_sent_counts_among_the_waiting_no_more(one):  # noqa: F811
+def test_nobody_waits_beyond_its_expiry(one):  # noqa: F811
     operations.pause("fcm", ADA)
     start(one, "n1")
-    [[waits, its_round]] = query(
-        "SELECT d.next_attempt_at = n.expires_at, d.brake_round FROM push_deliveries d JOIN notifications n"
-        " USING (notification_id)"
-    )
-    assert waits
-    assert query("SELECT round FROM brakes") == [(its_round,)]
-    operations.resume("fcm", ADA)
-    due_at_once("n1")
-    query("UPDATE push_deliveries SET status = 'sending'")
-    [[id, send_token]] = query("SELECT id, send_token FROM push_deliveries")
-    one.write(Landed(id, send_token, Status.SENT, "a-name"))
-    assert query("SELECT status, brake_round FROM push_deliveries") == [("sent", None)]
+    assert query(
+        "SELECT d.next_attempt_at = n.expires_at FROM push_deliveries d JOIN notifications n USING (notification_id)"
+    ) == [(True,)]

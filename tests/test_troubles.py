@@ -1,6 +1,7 @@
 """Faults in progress: each is one sentence that says what, since when, what it holds up and what happens next."""
 
 import json
+import re
 from datetime import UTC, timedelta
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from deliveries.models import Brake, DeadLetter, Notification, PushDelivery
 from deliveries.operations import Who
 from providers.breaker import Breaker
 from tests.console import TOKEN, brake, dead_letter, listed, notification, text
-from tests.world import query
+from tests.world import eventually, message, query
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,18 +62,11 @@ def the_only() -> Trouble:
     return trouble
 
 
-def waiting(count: int, of: Brake, status: str = "pending") -> None:
-    row = notification(f"n-{of.key}-{status}")
+def waiting(count: int, of: Brake, **more) -> None:
+    row = notification(f"n-{PushDelivery.objects.count()}")
+    fields = {"user_id": "u", "provider": of.provider, "error_code": of.code, "status": "pending"} | more
     PushDelivery.objects.bulk_create(
-        PushDelivery(
-            notification=row,
-            user_id="u",
-            device_token=f"{TOKEN}{number}",
-            provider="fcm",
-            brake_round=of.round,
-            status=status,
-        )
-        for number in range(count)
+        PushDelivery(notification=row, device_token=f"{TOKEN}{number}", **fields) for number in range(count)
     )
 
 
@@ -97,12 +91,13 @@ def test_a_throttled_project_is_told_with_how_many_wait_and_how_long_yet(setting
     assert (trouble.level, trouble.address) == ("warning", listed(Brake))
 
 
-def test_who_waits_from_an_earlier_round_counts_and_what_was_sent_does_not():
+def test_those_that_were_sent_or_wait_for_something_else_do_not_count():
     worker()
-    row = brake(ends_in=60, round=8, earlier_rounds=[7])
+    row = brake(ends_in=60)
     waiting(5, row)
-    Brake.objects.update(round=9, earlier_rounds=[7, 8])
-    waiting(3, row, "sent")
+    waiting(3, row, status="sent")
+    waiting(3, row, provider="webpush")
+    waiting(3, row, error_code="UNAVAILABLE")
     assert "5 waiting" in the_only().sentence
 
 
@@ -164,7 +159,8 @@ def test_an_open_breaker_is_told_with_since_when_the_error_and_the_next_probe():
     since, probe = sentence.split("since ")[1].split(" UTC")[0], sentence.split("next probe ")[1].split(")")[0]
     assert {since, probe} <= near
     assert sentence == (
-        f"User service failing since {since} UTC: 500 (breaker open, next probe {probe}). New notifications wait for it."
+        f"User service failing since {since} UTC: 500 (breaker open, next probe {probe}). "
+        "New notifications wait for it."
     )
     assert the_only().level == "error"
 
@@ -190,7 +186,7 @@ def test_without_a_worker_the_command_is_named():
     worker(ago=600, user_service=failing())
     sentence = the_only().sentence
     assert sentence.startswith(f"No worker has been alive since {stamp(timezone.now() - timedelta(minutes=10))[:4]}")
-    assert sentence.endswith("Start one: python manage.py rundramatiq") or sentence.endswith("manage.py serve")
+    assert sentence.endswith(("Start one: python manage.py rundramatiq", "manage.py serve"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +216,7 @@ def test_a_database_that_only_reads_is_told():
 
 def test_a_worker_whose_changes_fail_is_told():
     worker(ledger={"breaker": {"state": "open"}})
-    assert the_only().sentence == "The database refuses changes of 1 of 1 workers."
+    assert the_only().sentence == "The database refuses changes of 1 of 1 worker."
 
 
 def test_what_has_been_due_for_long_is_told_with_how_many_there_are():
@@ -283,3 +279,10 @@ def test_the_lists_of_pushes_say_the_same_of_what_holds_them_up(admin_client):
     brake()
     for model in (Notification, PushDelivery):
         assert the_only().sentence.split(", about")[0] in text(admin_client.get(listed(model)))
+
+
+def test_a_worker_tells_what_is_said_of_a_service_that_fails(engine, sandbox):
+    sandbox.control("users", "down")
+    engine(circuit_breaker_timeout=60.0).accept(*(message(f"n{number}") for number in range(10)))
+    told = re.compile(r"User service failing since [\d:]{8} UTC: 503 \(breaker open, next probe [\d:]{8}\)\. New")
+    eventually(lambda: any(map(told.match, sentences())), what="the sentence")

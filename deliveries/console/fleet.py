@@ -77,8 +77,8 @@ class Standing:
 
     @property
     def on_workers(self) -> str:
-        """`2 of 3 workers`, where not all say the same."""
-        return f"{self.says} of {self.of} workers"
+        """`2 of 3 workers`: how many say so, of those that know it."""
+        return f"{self.says} of {self.of} {'worker' if self.of == 1 else 'workers'}"
 
 
 def standings(alive: Sequence[Worker]) -> dict[str, Standing]:

@@ -18,12 +18,13 @@ MOST_COUNTED = 10_000
 #: A fleet with wrong credentials has a brake for each of its processes: so many are told of.
 MOST_PROCESSES = 3
 
-# By the index of those that wait; whoever is not let in keeps no place for anybody, so those are not counted.
+# Who waits bears the code of the brake, held back or refused itself, until it is sent or over: by the index of the
+# codes there is hardly anybody else. What one process may not send others do, so for that nobody is counted.
 WIDE = """
-SELECT b.*, (SELECT count(*) FROM (
+SELECT b.*, CASE WHEN b.scope = 'process' THEN 0 ELSE (SELECT count(*) FROM (
     SELECT FROM push_deliveries d
-    WHERE d.brake_round = ANY(b.round || b.earlier_rounds) AND d.brake_round IS NOT NULL AND d.status = 'pending'
-    LIMIT %(most)s) held) AS waiting
+    WHERE d.error_code <> '' AND d.error_code = b.code AND d.status = 'pending' AND d.provider = b.provider
+    LIMIT %(most)s) held) END AS waiting
 FROM brakes b
 WHERE b.scope IN ('operator', 'project', 'process')
   AND (b.until > now() OR b.until + make_interval(secs => greatest(b.taken, b.taken_urgent) - %(far)s) > now())
@@ -58,23 +59,27 @@ class HoldUp:
 
     @property
     def waiting_words(self) -> str:
-        return f"{counted(self.waiting, MOST_COUNTED)} waiting"
+        return f"{counted(self.waiting, MOST_COUNTED)} waiting" if self.waiting else "nothing waiting"
+
+    @property
+    def queue(self) -> str:
+        """`12,410 waiting, about 3 min to drain`."""
+        return f"{self.waiting_words}, about {brief(self.drains_in)} to drain" if self.waiting else self.waiting_words
 
     @property
     def pace_words(self) -> str:
         brake = self.brake
         taken = max(brake.taken, brake.taken_urgent)
         places = f"places on its ramp are given away up to {brief(taken)} after it" if taken else "no place is taken"
-        return f"climbs to {brake.pace:g} of {brake.full_pace:g} sends a second; {places}"
+        return f"climbs to {brake.pace:,g} of {brake.full_pace:,g} sends a second; {places}"
 
     def _throttled(self) -> str:
         ends = clock(self.brake.until)
-        queue = f"{self.waiting_words}, about {brief(self.drains_in)} to drain"
         if self.is_on:
             since = f"since {clock(self.brake.set_at)}"
-            return f"{who(self.brake)} throttled until {ends} UTC, {queue} ({self.brake.code} {since})."
-        climbs = f"sends climb back to {self.brake.full_pace:g} a second"
-        return f"{who(self.brake)} was throttled until {ends} UTC, {queue}: {climbs} ({self.brake.code})."
+            return f"{who(self.brake)} throttled until {ends} UTC, {self.queue} ({self.brake.code} {since})."
+        climbs = f"sends climb back to {self.brake.full_pace:,g} a second"
+        return f"{who(self.brake)} was throttled until {ends} UTC, {self.queue}: {climbs} ({self.brake.code})."
 
     def _paused(self) -> str:
         name, since = title(self.brake.provider), clock(self.brake.set_at)
@@ -82,9 +87,8 @@ class HoldUp:
         if self.is_on:
             next_ = "Nothing is sent until somebody resumes it; what expires meanwhile ends as expired."
             return f"{name} paused since {since} UTC, {self.waiting_words}. {advice}. {next_}"
-        climbs = f"sends climb back to {self.brake.full_pace:g} a second"
-        drain = f"{self.waiting_words}, about {brief(self.drains_in)} to drain"
-        return f"{name} was resumed at {clock(self.brake.until)} UTC, {drain}: {climbs}."
+        climbs = f"sends climb back to {self.brake.full_pace:,g} a second"
+        return f"{name} was resumed at {clock(self.brake.until)} UTC, {self.queue}: {climbs}."
 
     def _shut_out(self) -> str:
         name, next_ = title(self.brake.provider), f"Tried again at {clock(self.brake.until)}."

@@ -47,8 +47,8 @@ def resume(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
 PAUSE = Operation(
     AuditEntry.Action.PAUSE,
     "No worker begins another send through it, not of what is in work either, until somebody resumes it; a restart "
-    "changes nothing. Nothing is lost: what waits is sent afterwards. But what expires meanwhile ends as expired, and "
-    "is not sent.",
+    "changes nothing. Nothing is lost: what waits is sent afterwards. But what expires meanwhile ends as expired, with "
+    "your reason, and is not sent.",
     frozenset({"sending"}),
     pause,
     needs_reason=True,
@@ -81,7 +81,10 @@ class Card:
 
     @property
     def state(self) -> SafeString:
-        return badge("paused", WARNING) if self.paused else state_badge(self.standing)
+        if self.paused:
+            return badge("paused", WARNING)
+        throttled = any(held.is_on and held.brake.scope == Brake.Scope.PROJECT for held in self.holdups)
+        return badge("throttled", WARNING) if throttled else state_badge(self.standing)
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -92,7 +95,7 @@ class Card:
         return [
             *facts(self.standing),
             ("Credentials", credentials),
-            ("Full pace", f"{quota / 60:g} sends a second after a pause (FCM_QUOTA: {quota:,} a minute)"),
+            ("Full pace", f"{quota / 60:,g} sends a second after a pause (FCM_QUOTA: {quota:,} a minute)"),
             *(("Push service", f"{origin}: {trouble}") for origin, trouble in self.standing.parts),
         ]
 

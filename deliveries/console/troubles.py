@@ -185,7 +185,7 @@ def _waiting(ledger: Ledger) -> Iterator[Trouble]:
     if ledger.new_letters:
         total = counted(sum(ledger.new_letters.values()), MOST_LETTERS)
         by_code = sorted(ledger.new_letters.items(), key=lambda item: -item[1])
-        codes = ", ".join(f"{count:,} {code}" for code, count in by_code)
+        codes = ", ".join(f"{counted(count, MOST_LETTERS)} {code}" for code, count in by_code)
         what = (
             f"New dead letters in the last hour: {total} ({codes}). They wait for somebody to redrive or discard them."
         )

@@ -135,8 +135,7 @@ SET status = i.status, error_code = i.error_code,
     error_message = i.error_message, attempts = d.attempts + i.burnt, unknown_count = d.unknown_count + i.unknown,
     exhausted = i.exhausted, sent_at = CASE WHEN i.status = 'sent' THEN now() ELSE d.sent_at END,
     provider_message_id = coalesce(nullif(i.provider_message_id, ''), d.provider_message_id), updated_at = now(),
-    next_attempt_at = now() + make_interval(secs => i.wait),
-    brake_round = CASE WHEN i.status = 'pending' THEN d.brake_round END
+    next_attempt_at = now() + make_interval(secs => i.wait)
 FROM json_to_recordset(%(rows)s::json) AS i(
     id bigint, send_token bigint, status text, provider_message_id text, error_code text, error_message text, burnt int,
     unknown int, exhausted bool, wait float8)
@@ -173,7 +172,7 @@ class Landed:
 ABANDON = """
 UPDATE push_deliveries d
 SET status = i.status, error_code = i.error_code, error_message = i.error_message, next_attempt_at = NULL,
-    brake_round = NULL, updated_at = now()
+    updated_at = now()
 FROM json_to_recordset(%(rows)s::json)
      AS i(notification_id text, fence int, status text, error_code text, error_message text, ids bigint[])
 JOIN notifications n ON n.notification_id = i.notification_id AND n.fence = i.fence
