@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import requests
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from pika.exceptions import UnroutableError
 
 from deliveries import operations
+from deliveries.api import keys
 from deliveries.operations import Who
 from pushproject.processes import free_port
 from tests.processes import wait_until
@@ -48,7 +50,7 @@ ENDINGS = (
     "baduser-hal",
     "apns410-ines",
 )
-POISON = (b"not JSON", b'{"user_id": "ada"}', b'{"notification_id": "n-poison", "user_id": ""}')
+POISON = (b'{"user_id": "ada"}', b'{"notification_id": "n-poison", "user_id": ""}')
 #: An open breaker stays open; a process that asks too soon is told to wait for long.
 SLOW = {"CIRCUIT_BREAKER_TIMEOUT": "600"}
 
@@ -107,19 +109,27 @@ def living(directory: Path, rabbit: RabbitNode) -> Iterator[World]:
     variables = surroundings(sandbox, rabbit) | SLOW
     worker = WorkerProcess(directory / "worker.log", variables)
     try:
-        with site(directory, variables) as address:
+        with site(directory, variables) as address, closing(Producer(rabbit.url)) as producer:
             worker.wait_until_ready()
-            world = World(address, sandbox, worker, Producer(rabbit.url))
+            world = World(address, sandbox, worker, producer)
             live_a_while(world)
             yield world
-            world.producer.close()
     finally:
         worker.kill()
         sandbox.stop()
 
 
+def is_taken(world: World, body: bytes) -> bool:
+    """Publishes; says whether the worker has its queue already."""
+    with suppress(UnroutableError):
+        world.producer.publish(body)
+        return True
+    return False
+
+
 def live_a_while(world: World) -> None:
     """Every ending, dead letters, a device that has had enough, somebody who cancels."""
+    eventually(lambda: is_taken(world, b"not JSON"), what="a queue")
     for body in POISON:
         world.producer.publish(body)
     for user in ENDINGS:
@@ -131,6 +141,7 @@ def live_a_while(world: World) -> None:
         world.send("ada", id=f"n-ada-{turn}")
     cancelled = world.send("quota-kim")
     eventually(lambda: query("SELECT 1 FROM brakes WHERE notification_id = %s", cancelled), what="a brake")
+    keys.create("gateway", actor="shell root@push")
     operations.cancel([cancelled], Who("user olga", "the campaign was called off"))
     world.wait()
 
