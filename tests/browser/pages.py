@@ -43,8 +43,12 @@ def delivery(**fields: str) -> Callable[[], PushDelivery | None]:
     return lambda: PushDelivery.objects.filter(**fields).order_by("-id").first()
 
 
-def letter() -> DeadLetter | None:
-    return DeadLetter.objects.filter(state="open").order_by("id").first()
+def letter(code: str = "invalid_message") -> DeadLetter | None:
+    return DeadLetter.objects.filter(state="open", code=code).order_by("id").first()
+
+
+def exhausted_letter() -> DeadLetter | None:
+    return letter("exhausted")
 
 
 def token() -> DeadToken | None:

@@ -7,6 +7,11 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => form.querySelectorAll("[type=submit]").forEach((button) => { button.disabled = true; }));
 });
 
+// The theme's signs are letters of a font, which nobody wants read out.
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".material-symbols-outlined").forEach((sign) => { sign.ariaHidden = "true"; });
+});
+
 // What changes by itself, which is [data-live] and has an id, is fetched again while somebody looks at the page.
 document.addEventListener("DOMContentLoaded", () => {
   const USUAL = 5000, LONGEST = 60000, PATIENCE = 10000; // milliseconds
