@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.pages import LISTS, PAGES
 
@@ -41,3 +42,9 @@ def test_a_page_on_which_there_is_nothing_yet_says_so(name, visit, empty_console
 
 def test_the_login_bars_nobody(visit):
     assert looked_at(visit(who=""), "/admin/login/") == []
+
+
+def test_the_documentation_of_the_api_works_with_our_own_files_alone(visit):
+    visitor = visit(who="")
+    visitor.page.goto("/api/v1/docs/")
+    expect(visitor.page.locator(".opblock").first).to_be_visible()
