@@ -1,4 +1,4 @@
-"""What pages may load: nothing from elsewhere anywhere; what the console's theme needs, on the console's pages alone."""
+"""What pages may load: nothing from elsewhere anywhere; what the theme needs, on the console's pages alone."""
 
 import pytest
 from django.contrib.auth.models import User

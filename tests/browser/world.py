@@ -33,7 +33,7 @@ from tests.world import (
     surroundings,
 )
 
-PASSWORD = "a-long-way-to-Tipperary"  # noqa: S105
+PASSWORD = "a-long-way-to-Tipperary"
 BASICS = {"title": "Your parcel is on its way", "body": "It arrives on Tuesday."}
 
 #: User ids by which the sandbox knows how each is to end.
