@@ -15,10 +15,10 @@ PRODUCTION := ENV_FILE= DEBUG= INSECURE_HTTP= \
 	API_GATEWAY_URL=https://gateway.example.org ALLOWED_HOSTS=push.example.org
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-a-to-k test-l-to-z chaos check bench lock settings clean
+.PHONY: help demo test test-faults test-a-to-k test-l-to-z chaos check check-console screenshots bench lock settings clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## run everything on this machine, with the sandbox, until Ctrl-C
 	@$(ALONE) $(RUN) manage.py demo
@@ -50,6 +50,14 @@ check: $(VENV)/.dev ## lint, format, types, migrations, deployment
 	$(ALONE) $(VENV)/bin/mypy
 	$(ALONE) $(RUN) manage.py makemigrations --check --dry-run
 	$(PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
+
+check-console: $(VENV)/.dev ## the delivery console in a real browser: every page, every action, accessibility
+	@$(RUN) -m tests.browser.chromium
+	@$(SERVICES) $(RUN) -m pytest tests/browser -m browser $(ARGS)
+
+screenshots: $(VENV)/.dev ## take a picture of every page of the console, into docs/console/
+	@$(RUN) -m tests.browser.chromium
+	@$(SERVICES) $(RUN) -m pytest tests/browser/screenshots.py -m browser $(ARGS)
 
 bench: $(VENV)/.dev ## measure, end to end, beside firebase-admin (ARGS="--runs 5")
 	$(SERVICES) $(RUN) -m bench $(ARGS)

@@ -43,6 +43,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Delivery console",
     "SITE_SUBHEADER": "Push notifications",
     "SITE_SYMBOL": "notifications_active",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("deliveries/icon.svg")}],
     "SITE_URL": None,
     "DASHBOARD_CALLBACK": "deliveries.console.dashboard.context",
     "SHOW_HISTORY": False,

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from tests import packages
 from tests.processes import ServiceError, answers, end, free_port, spawn, wait_until
 
 VARIABLE = "TEST_RABBITMQ_NODE"
@@ -20,17 +20,6 @@ SCRIPTS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin"), Path("/opt
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{port}
 disk_free_limit.absolute = 50MB
-"""
-INSTALL = """\
-set -e
-export DEBIAN_FRONTEND=noninteractive
-policy=/usr/sbin/policy-rc.d
-if [ ! -e $policy ]; then
-  printf '#!/bin/sh\\nexit 101\\n' > $policy && chmod 755 $policy
-  trap "rm -f $policy" EXIT
-fi
-apt-get update -q
-apt-get install -y -q -o DPkg::Lock::Timeout=120 --no-install-recommends rabbitmq-server
 """
 
 _servers: dict[int, subprocess.Popen[bytes]] = {}  # by port; of this process
@@ -46,12 +35,9 @@ def find_scripts() -> Path | None:
 def install() -> Path:
     """RabbitMQ's scripts, installed by apt-get if need be. Raises ServiceError with one line."""
     found = find_scripts()
-    if found is None and shutil.which("apt-get"):
-        sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-        if not sudo or shutil.which("sudo"):
-            sys.stderr.write("RabbitMQ is not installed: apt-get install rabbitmq-server …\n")
-            subprocess.run([*sudo, "sh", "-c", INSTALL], stdout=sys.stderr, check=False)
-            found = find_scripts()
+    if found is None:
+        packages.install("rabbitmq-server")
+        found = find_scripts()
     if found is None:
         raise ServiceError("RabbitMQ is not installed, nor can it be from here: install rabbitmq-server.")
     return found

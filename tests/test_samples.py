@@ -39,14 +39,6 @@ def rows() -> dict[str, int]:
     return {table: query(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
 
 
-def minutes(kind: str, *names: str, ago: range = range(1, 1441)) -> int:
-    """The sum of these tallies, so many minutes ago."""
-    now = timezone.now().replace(second=0, microsecond=0)
-    since, until = now - timedelta(minutes=ago.stop - 1), now - timedelta(minutes=ago.start)
-    found = Tally.objects.filter(span=60, kind=kind, begins_at__gte=since, begins_at__lte=until)
-    return sum((found.filter(name__in=names) if names else found).values_list("count", flat=True))
-
-
 def test_it_is_written_in_two_seconds():
     began = time.process_time()  # of ours: how busy the machine is else has no say
     samples.seed(timezone.now())
@@ -80,48 +72,6 @@ def test_the_promises_hold_of_it(seeded):
     call_command("verify", stdout=out)  # which raises where one is broken
     assert "BROKEN" not in out.getvalue()
     assert "warning" not in out.getvalue()
-
-
-def test_the_day_has_a_noon_a_storm_and_an_outage(seeded):
-    night, noon = minutes("ended", ago=range(1300, 1360)), minutes("ended", ago=range(580, 640))
-    assert noon > 5 * night
-    storm, before = range(481, 516), range(521, 556)
-    assert minutes("ended", "expired", ago=storm) > 20 * minutes("ended", "expired", ago=before)
-    assert percentile(95, storm) > 5 * percentile(95, before)
-    outage = range(241, 251)
-    assert minutes("ended", "sent", ago=outage) < minutes("ended", "sent", ago=range(256, 266)) / 2
-    assert minutes("code", "exhausted", ago=outage) > 20
-    assert not minutes("code", "exhausted", ago=range(256, 266))
-
-
-def percentile(part: int, ago: range) -> float:
-    """Milliseconds within which that part of the sends went, by the names of their classes."""
-    wanted = minutes("latency", ago=ago) * part / 100
-    classes = sorted(set(Tally.objects.filter(kind="latency").values_list("name", flat=True)), key=int)
-    return next(
-        int(name)
-        for number, name in enumerate(classes)
-        if minutes("latency", *classes[: number + 1], ago=ago) >= wanted
-    )
-
-
-def test_half_of_its_sends_took_80_ms_and_95_of_100_took_300(seeded):
-    calm = range(700, 800)
-    assert 70 <= percentile(50, calm) <= 95
-    assert 250 <= percentile(95, calm) <= 340
-
-
-def test_every_delivery_that_was_accepted_has_a_latency(seeded):
-    assert minutes("device", "sent") == minutes("latency")
-
-
-def test_the_hours_are_the_sums_of_their_minutes(seeded):
-    whole = timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
-    within = Tally.objects.filter(
-        kind="ended", name="sent", begins_at__gte=whole, begins_at__lt=whole + timedelta(hours=1)
-    )
-    [hour] = within.filter(span=3600).values_list("count", flat=True)
-    assert hour == sum(within.filter(span=60).values_list("count", flat=True))
 
 
 def test_no_worker_takes_anything_of_it_up(seeded, engine, sandbox):

@@ -58,10 +58,10 @@ def seed(now: datetime) -> None:
         PushAttempt.objects.bulk_create(attempt for story in told for attempt in story.attempts)
         letters = [letter for story in told for letter in story.letters] + unreadable(now)
         DeadLetter.objects.bulk_create(sorted(letters, key=lambda letter: letter.first_seen_at))
-        _copy(tallies(now, random, _classes()))
+        _copy(tallies(now, random, classes()))
 
 
-def _classes() -> Classes:
+def classes() -> Classes:
     """Those of the tallies; a name is asked for by what surely belongs to the class."""
     uppers = [SHORTEST * 2 ** (number / PER_DOUBLING) for number in range(CLASSES + 1)]
     return [(latency_class(0.99 * upper), upper) for upper in uppers]

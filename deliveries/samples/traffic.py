@@ -81,14 +81,14 @@ def weather_at(ago: int) -> Weather:
 
 
 def tallies(now: datetime, random: Random, classes: Classes) -> Iterator[Row]:
-    """Minutes of a day and hours of a week until now."""
+    """Minutes of a day and hours of a week, with the minute that is not over yet."""
     this_minute = now.replace(second=0, microsecond=0)
     hours: defaultdict[datetime, Counts] = defaultdict(Counter)
     for ago in range(WEEK, DAY, -60):
         begins_at = this_minute - timedelta(minutes=ago)
         counts = minute(ago, random, classes)
         hours[begins_at.replace(minute=0)].update({key: 60 * count for key, count in counts.items()})
-    for ago in range(DAY, 0, -1):
+    for ago in range(DAY, -1, -1):
         begins_at = this_minute - timedelta(minutes=ago)
         counts = minute(ago, random, classes)
         yield from _rows(Tally.Span.MINUTE, begins_at, counts)

@@ -1,0 +1,95 @@
+"""Each thing that operators do in the console is done, and is in the audit log with its reason."""
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from deliveries.models import ApiKey, AuditEntry, Brake, DeadLetter, DeadToken
+from tests.browser import pages
+from tests.browser.world import status
+from tests.world import eventually, query
+
+pytestmark = pytest.mark.browser
+
+REASON = "because the test says so"
+
+
+def confirm(page: Page, button: str) -> None:
+    if (reason := page.get_by_label("Reason")).count():
+        reason.fill(REASON)
+    page.get_by_role("button", name=button, exact=True).click()
+    page.wait_for_load_state()
+
+
+def press_and_confirm(page: Page, button: str) -> None:
+    """What stands on the page of one row."""
+    page.get_by_role("link", name=button, exact=True).click()
+    confirm(page, button)
+
+
+def tick_and_confirm(page: Page, name: str, operation: str, button: str) -> None:
+    """What is chosen in a list."""
+    page.get_by_role("row").filter(has_text=name).get_by_role("checkbox").check()
+    page.get_by_role("combobox", name="Action").select_option(operation)
+    page.get_by_role("button", name="Run").click()
+    confirm(page, button)
+
+
+def audited(action: str, subject: str) -> bool:
+    return AuditEntry.objects.filter(action=action, subject=subject, actor="user root", reason=REASON).exists()
+
+
+def test_a_notification_is_resent_from_the_list(visit, console):
+    id = console.send("nodevice-pia")
+    eventually(lambda: status(id) == "skipped")
+    page = visit().look(pages.lists("deliveries_notification", q="nodevice-pia")())
+    tick_and_confirm(page, id, "resend", "Resend")
+    expect(page.locator("body")).to_contain_text("sent again")
+    assert audited("resend", id)
+
+
+def test_a_notification_that_waits_is_cancelled(visit, console):
+    id = console.send("quota-rex")
+    eventually(lambda: query("SELECT 1 FROM brakes WHERE notification_id = %s", id))
+    page = visit().look(pages.one(pages.notification(notification_id=id))())
+    press_and_confirm(page, "Cancel")
+    eventually(lambda: status(id) == "cancelled")
+    assert audited("cancel", id)
+
+
+def test_a_dead_letter_is_redriven_and_another_discarded(visit, console):
+    exhausted, poison = pages.exhausted_letter(), pages.letter()
+    page = visit().look(pages.one(lambda: exhausted)())
+    press_and_confirm(page, "Redrive")
+    eventually(lambda: DeadLetter.objects.get(pk=exhausted.pk).state == "redriven")
+    page.goto(pages.one(lambda: poison)())
+    press_and_confirm(page, "Discard")
+    eventually(lambda: DeadLetter.objects.get(pk=poison.pk).state == "discarded")
+    assert audited("discard", str(poison.pk))
+
+
+def test_a_dead_token_is_forgotten(visit, console):
+    token = pages.token()
+    page = visit().look(pages.one(lambda: token)())
+    press_and_confirm(page, "Forget")
+    eventually(lambda: not DeadToken.objects.filter(pk=token.pk).exists())
+
+
+def test_a_brake_is_lifted(visit, console):
+    id = console.send("quota-sue")
+    brake = eventually(lambda: Brake.objects.filter(notification_id=id).first())
+    page = visit().look(pages.one(lambda: brake)())
+    press_and_confirm(page, "Lift")
+    eventually(lambda: not Brake.objects.filter(pk=brake.pk, until__gt=timezone.now()).exists())
+
+
+def test_a_key_is_made_is_shown_once_and_is_revoked(visit, console):
+    page = visit().look(pages.PAGES["new-key"]())
+    page.get_by_label("Name").fill("browser")
+    page.get_by_role("button", name="Make it").click()
+    key = page.locator("pre.key").inner_text()
+    assert len(key) > 40
+    page.goto(pages.one(ApiKey.objects.filter(name="browser").first)())
+    assert key not in page.content()
+    press_and_confirm(page, "Revoke")
+    eventually(lambda: ApiKey.objects.get(name="browser").revoked_at)
