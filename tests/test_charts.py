@@ -88,7 +88,10 @@ def test_a_line_of_noughts_is_something():
 
 def test_the_figures_are_a_table_the_latest_first_without_the_steps_of_which_there_are_none():
     drawn = chart(of(1, None, 1234), of(0, None, None))
-    assert drawn.rows == [("2026-01-02 12:02", ["1,234", "-"]), ("2026-01-02 12:00", ["1", "0"])]
+    assert drawn.rows.splitlines() == [
+        '<tr><th scope="row">2026-01-02 12:02</th><td>1,234</td><td>-</td></tr>',
+        '<tr><th scope="row">2026-01-02 12:00</th><td>1</td><td>0</td></tr>',
+    ]
 
 
 def test_what_others_named_is_escaped():

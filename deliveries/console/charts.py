@@ -63,11 +63,18 @@ class Chart:
         return render_to_string("deliveries/drawing.html", context)
 
     @property
-    def rows(self) -> list[tuple[str, list[str]]]:
-        """The figures, the latest first; without the steps of which there are none."""
+    def rows(self) -> SafeString:
+        """The figures as rows of a table, the latest first; without the steps of which there are none."""
         steps = zip(self.times, *(series.values for series in self.series), strict=True)
         told = [(time, values) for time, *values in steps if any(value is not None for value in values)]
-        return [(f"{time:%Y-%m-%d %H:%M}", [self._word(value) for value in values]) for time, values in told[::-1]]
+        return format_html_join(
+            "\n",
+            '<tr><th scope="row">{}</th>{}</tr>',
+            (
+                (f"{time:%Y-%m-%d %H:%M}", format_html_join("", "<td>{}</td>", ((self._word(v),) for v in values)))
+                for time, values in reversed(told)
+            ),
+        )
 
     def _word(self, value: float | None) -> str:
         return NOTHING if value is None else self.show(value)

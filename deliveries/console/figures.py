@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -40,25 +40,27 @@ RANGES = {
     for one in (
         Range("15m", "15 min", 15, 60, "minute"),
         Range("1h", "1 h", 60, 60, "minute"),
-        Range("24h", "24 h", 96, 900, "15 minutes"),
-        Range("7d", "7 d", 168, 3600, "hour", Tally.Span.HOUR),
+        Range("24h", "24 h", 48, 1800, "30 minutes"),
+        Range("7d", "7 d", 84, 7200, "2 hours", Tally.Span.HOUR),
     )
 }
 DEFAULT = RANGES["1h"]
 
-# One statement for the charts and the tiles. Of a code it says whether a delivery bears it, or only a notification.
+# One statement for the charts and the tiles. Of a code it says whether a delivery bears it, or only a notification:
+# the first in the index that is not before it is it, whatever the planner believes to know of codes.
 SUMS = """
-SELECT sums.*, kind = 'code' AND EXISTS (
-    SELECT FROM push_deliveries d WHERE d.error_code = sums.name AND d.error_code <> '')
+SELECT recent, kind, name, count, extract(epoch FROM begins)::bigint, sampled, kind = 'code' AND name = (
+    SELECT d.error_code FROM push_deliveries d WHERE d.error_code >= name AND d.error_code <> ''
+    ORDER BY d.error_code LIMIT 1)
 FROM (
-    SELECT wanted.recent, kind, name, sum(count)::bigint AS count, bool_or(is_sample) AS sampled,
-           CASE WHEN kind <> 'code' THEN extract(epoch FROM
-               date_bin(make_interval(secs => wanted.step), begins_at, 'epoch'::timestamptz))::bigint END AS begins
-    FROM (VALUES (false, %(span)s, to_timestamp(%(since)s), %(step)s), (true, 60, to_timestamp(%(recently)s), 60))
-             AS wanted(recent, span, since, step)
-    JOIN tallies t ON t.span = wanted.span AND t.begins_at >= wanted.since
-                  AND NOT (wanted.recent AND t.kind IN ('code', 'device'))
-    GROUP BY wanted.recent, kind, name, begins
+    SELECT false AS recent, kind, name, sum(count)::bigint AS count, bool_or(is_sample) AS sampled,
+           CASE WHEN kind <> 'code' THEN
+               date_bin(%(step)s * interval '1 s', begins_at, 'epoch'::timestamptz) END AS begins
+    FROM tallies WHERE span = %(span)s AND begins_at >= to_timestamp(%(since)s)
+    GROUP BY kind, name, begins
+    UNION ALL
+    SELECT true, kind, name, count, is_sample, begins_at
+    FROM tallies WHERE span = 60 AND begins_at >= to_timestamp(%(recently)s) AND kind IN ('ended', 'latency')
 ) AS sums
 """
 
@@ -94,14 +96,16 @@ class Period:
     def latencies(self, part: float) -> list[float | None]:
         """The percentile in each step, in seconds."""
         classes = self._classes()
-        return [percentile({name: counts[begin] for name, counts in classes.items()}, part) for begin in self.begins]
+        return [percentile([(bound, counts[begin]) for bound, counts in classes], part) for begin in self.begins]
 
     def latency(self, part: float) -> float | None:
         """The percentile of all steps together, in seconds."""
-        return percentile({name: counts.total() for name, counts in self._classes().items()}, part)
+        return percentile([(bound, counts.total()) for bound, counts in self._classes()], part)
 
-    def _classes(self) -> dict[str, Counter[int]]:
-        return {name: counts for (kind, name), counts in self.counts.items() if kind == Tally.Kind.LATENCY}
+    def _classes(self) -> list[tuple[int, Counter[int]]]:
+        """The classes of latency by their bounds (ms), the lowest first."""
+        latencies = [(int(name), counts) for (kind, name), counts in self.counts.items() if kind == Tally.Kind.LATENCY]
+        return sorted(latencies, key=lambda one: one[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +135,11 @@ def read(chosen: Range, now: float) -> Figures:
         cursor.execute(SUMS, {"span": chosen.span, "since": begins[0], "step": chosen.step, "recently": minutes[0]})
         rows = cursor.fetchall()
     charted, recent = Period(begins), Period(minutes)
-    for is_recent, kind, name, count, _, begin, _ in rows:
+    for is_recent, kind, name, count, begin, _, _ in rows:
         if kind != Tally.Kind.CODE:
-            (recent if is_recent else charted).counts[kind, name][begin] = count
+            (recent if is_recent else charted).counts[kind, name][begin] += count
     codes = [Code(name, count, borne) for _, kind, name, count, _, _, borne in rows if kind == Tally.Kind.CODE]
-    return Figures(charted, recent, sorted(codes, key=_most_first), any(row[4] for row in rows))
+    return Figures(charted, recent, sorted(codes, key=_most_first), any(row[5] for row in rows))
 
 
 def _most_first(code: Code) -> tuple[int, str]:
@@ -147,12 +151,11 @@ def share(sent: int, lost: int) -> float | None:
     return 100 * sent / (sent + lost) if sent + lost else None
 
 
-def percentile(classes: Mapping[str, int], part: float) -> float | None:
-    """Where that part of all lies (s), read out of the classes of latency; None where there is nothing."""
-    bounds = sorted((int(name), count) for name, count in classes.items() if count)
-    rank = part * sum(count for _, count in bounds)
-    for bound, count in bounds:
-        if rank <= count:
+def percentile(classes: Sequence[tuple[int, int]], part: float) -> float | None:
+    """Where that part of all lies (s), read out of classes in their order: bound (ms) and count. None of nothing."""
+    rank = part * sum(count for _, count in classes)
+    for bound, count in classes:
+        if count and rank <= count:
             return bound / 1000 * 2 ** ((rank / count - 1) / PER_DOUBLING)
         rank -= count
     return None

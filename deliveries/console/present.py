@@ -33,7 +33,7 @@ SELECT (SELECT count(*) FROM (SELECT {_WAITING} ORDER BY high_priority, next_att
             UNION ALL
             (SELECT {_SINCE} FROM notifications WHERE worker_id IS NOT NULL ORDER BY worker_id LIMIT {LOOKED_AT})
         ) AS undelivered WHERE ended_at IS NULL),
-       EXISTS (SELECT FROM notifications ORDER BY created_at DESC LIMIT 1)
+       (SELECT created_at FROM notifications ORDER BY created_at DESC LIMIT 1) IS NOT NULL
 """  # noqa: S608 - of constants
 
 
