@@ -78,7 +78,7 @@ def test_an_operator_pauses_with_a_reason_and_resumes(admin_client):
     assert "This field is required" in text(admin_client.post(PAUSE, {"reason": " "}))
     assert not Brake.objects.exists()
     page = text(admin_client.post(PAUSE, {"reason": "the text is wrong"}, follow=True))
-    assert "FCM pause: Nothing is sent through it until somebody resumes." in page
+    assert "1 paused: nothing is sent through it until somebody resumes." in page
     for words in ("paused", "Resume sending", "FCM paused since", "user admin pause the text is wrong"):
         assert words in page
     assert "It is paused already." in text(admin_client.post(PAUSE, {"reason": "twice"}, follow=True))

@@ -19,13 +19,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from deliveries import operations
+from deliveries.console import words
 from deliveries.console.audit import actions_on
 from deliveries.console.badges import BAD, GOOD, QUIET, WARNING, badge
 from deliveries.console.columns import NOTHING, age, brief, clock
 from deliveries.console.fleet import UNKNOWN, Standing, heard_lately, living, standings, title
 from deliveries.console.holdups import HoldUp, held_up
 from deliveries.console.operating import Chosen, Confirmation, Operation, actor
-from deliveries.console.words import worker_command
 from deliveries.models import AuditEntry, Brake
 from deliveries.operations import Outcome, Who
 
@@ -109,7 +109,10 @@ def facts(standing: Standing) -> list[tuple[str, str]]:
     """What the workers' breakers say, by name."""
     state = standing.state if standing.state != "no credentials" else NOTHING
     return [
-        ("Breaker", f"{state}, on {standing.on_workers}" if standing.of else NOBODY_TELLS.format(worker_command())),
+        (
+            "Breaker",
+            f"{state}, on {standing.on_workers}" if standing.of else NOBODY_TELLS.format(words.worker_command()),
+        ),
         ("Failing since", _moment(standing.since)),
         ("Next probe", _moment(standing.next_probe)),
         ("Last error", standing.last_error or "none"),
@@ -147,11 +150,9 @@ def confirmation(request: HttpRequest, name: str, operation: Operation) -> HttpR
     data = request.POST if request.method == "POST" else None
     form = Confirmation(operation, False, data)
     if data is not None and form.is_valid():
-        [outcome] = operation.act(
-            [Chosen(name, title(name), "", "", "")], Who(actor(request), form.cleaned_data["reason"]), False
-        )
-        level = messages.SUCCESS if outcome.done else messages.WARNING
-        messages.add_message(request, level, f"{title(name)} {operation.name}: {outcome.sentence}")
+        who = Who(actor(request), form.cleaned_data["reason"])
+        for level, message in words.told(operation.act([Chosen(name, title(name), "", "", "")], who, False)):
+            messages.add_message(request, level, message)
         return HttpResponseRedirect(reverse("admin:providers"))
     context = admin.site.each_context(request) | {
         "title": f"{operation.title} {title(name)}?",

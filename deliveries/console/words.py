@@ -26,6 +26,8 @@ DONE = {
     "believed": "counted as dead from now on",
     "forgotten": "counted as living, and will be tried again",
     "lifted": "lifted: what waited for it is due",
+    "paused": "paused: nothing is sent through it until somebody resumes",
+    "resumed": "resumed: what waited is sent, and sends climb back to their full pace within a minute",
     "revoked": "revoked: calls with such a key answer 401 from now on",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from deliveries.console.badges import BAD, GOOD, badge
@@ -75,8 +75,8 @@ class WorkerAdmin(LedgerAdmin):
             return NOTHING
         return f"{worker.threads_alive} of {worker.threads_expected}"
 
-    @admin.display(description="what it says of others")
+    @admin.display(description="upstreams")
     def upstreams(self, worker: Worker) -> SafeString | str:
         told = [standing(name, [(worker.heartbeat_at, state)]) for name, state in sorted(worker.breakers.items())]
         badges = ((badge(f"{title(one.name)}: {one.state}", LOOKS[one.state], one.last_error),) for one in told)
-        return format_html_join(" ", "{}", badges) or NOTHING
+        return format_html('<span class="badges">{}</span>', format_html_join(" ", "{}", badges)) if told else NOTHING
