@@ -5,6 +5,7 @@ import re
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
+from django.utils import timezone
 
 from deliveries.models import ApiKey, AuditEntry
 from tests.console import listed, opened, text
@@ -22,7 +23,7 @@ def page(user) -> str:
 
 def form(user: User, **more) -> dict:
     """The form on a user's page, all boxes but two unticked."""
-    joined = {"date_joined_0": "2026-11-22", "date_joined_1": "12:00:00"}
+    joined = {"date_joined_0": f"{user.date_joined:%Y-%m-%d}", "date_joined_1": f"{user.date_joined:%H:%M:%S}"}
     return {"username": user.username, "is_active": "on", "is_staff": "on"} | joined | more
 
 
@@ -35,7 +36,8 @@ def permission(codename: str) -> Permission:
 
 
 def person(name: str = "eve", **more) -> User:
-    return User.objects.create_user(name, is_staff=True, **more)
+    joined = timezone.now().replace(microsecond=0)  # as a form writes it
+    return User.objects.create_user(name, is_staff=True, date_joined=joined, **more)
 
 
 # Nobody gives what they do not have

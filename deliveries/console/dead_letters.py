@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from deliveries import operations
@@ -176,8 +177,8 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
         return long(letter.notification_id) if letter.notification_id else NOTHING
 
     @admin.display(description="size")
-    def bytes(self, letter: DeadLetter) -> str:
-        return f"{letter.size:,} bytes"
+    def bytes(self, letter: DeadLetter) -> SafeString:
+        return format_html('<span class="nowrap">{} bytes</span>', f"{letter.size:,}")
 
     @admin.display(description="body")
     def withheld_body(self, _letter: DeadLetter) -> str:

@@ -57,11 +57,10 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
     def log_addition(self, request: HttpRequest, obj: Model, _message: Any) -> None:
         self._write_down(request, self.made, obj, self.standing(obj))
 
-    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
-        fields = [
-            name for part in message if isinstance(part, dict) for name in part.get("changed", {}).get("fields", [])
-        ]
-        self._write_down(request, self.changed, obj, {"changed": fields or "password"} | self.standing(obj))
+    def log_change(self, request: HttpRequest, obj: Model, message: list[dict[str, Any]]) -> None:
+        parts = [part["changed"]["fields"] for part in message if "changed" in part]
+        fields = [name for fields in parts for name in fields if name != "reason"]
+        self._write_down(request, self.changed, obj, {"changed": fields} | self.standing(obj))
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for row in queryset:
