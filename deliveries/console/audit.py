@@ -51,7 +51,7 @@ class TimeFilter(admin.SimpleListFilter):
     hours: ClassVar = {"1h": 1, "1d": 24, "7d": 7 * 24, "30d": 30 * 24}
 
     def lookups(self, *_: Any) -> list[tuple[str, str]]:
-        return [("1h", "the last hour"), ("1d", "the last day"), ("7d", "the last 7 days"), ("30d", "the last 30 days")]
+        return [("1h", "the last hour"), ("1d", "the last day"), ("7d", "the last week"), ("30d", "the last month")]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         hours = self.hours.get(self.value() or "")
