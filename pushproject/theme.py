@@ -24,18 +24,14 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 }
 
 
-def _page(title: str, icon: str, model: str) -> dict[str, Any]:
+def _page(title: str, icon: str, model: str, app: str = "deliveries") -> dict[str, Any]:
     """A link to the list of a table, for those who may look at it."""
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:deliveries_{model}_changelist"),
-        "permission": lambda request: request.user.has_perm(f"deliveries.view_{model}"),
+        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{model}"),
     }
-
-
-def _is_superuser(request: Any) -> bool:
-    return bool(request.user.is_superuser)
 
 
 UNFOLD: dict[str, Any] = {
@@ -84,18 +80,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _page("API keys", "key", "apikey"),
                     _page("Audit log", "fact_check", "auditentry"),
-                    {
-                        "title": "Users",
-                        "icon": "group",
-                        "link": reverse_lazy("admin:auth_user_changelist"),
-                        "permission": _is_superuser,
-                    },
-                    {
-                        "title": "Roles",
-                        "icon": "shield_person",
-                        "link": reverse_lazy("admin:auth_group_changelist"),
-                        "permission": _is_superuser,
-                    },
+                    _page("Users", "group", "user", "auth"),
+                    _page("Roles", "shield_person", "group", "auth"),
                 ],
             },
         ]

@@ -81,6 +81,7 @@ def text(response) -> str:
 def text_of(html: str) -> str:
     main = html.partition('<div id="main"')[2].partition(">")[2].partition('<div id="modal-overlay"')[0] or html
     shown = re.sub(r"<(script|style|template)\b.*?</\1>", " ", main, flags=re.DOTALL)
+    shown = re.sub(r"<span[^>]*material-symbols-outlined[^>]*>[^<]*</span>", " ", shown)  # icons are words to a font
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", shown))).strip()
 
 

@@ -13,14 +13,20 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from deliveries.api import keys
+from deliveries.console.badges import BAD, GOOD, Look, badge
 from deliveries.console.base import numbers
 from deliveries.console.columns import when, when_short
 from deliveries.console.operating import Chosen, OperableAdmin, Operation, actor
 from deliveries.models import ApiKey, AuditEntry
 from deliveries.operations import Outcome, Who
+
+STATE = {"valid": GOOD, "expired": Look("warning", "timer_off"), "revoked": BAD}
+SCOPE = Look("default", "key")
 
 
 class NewKey(forms.Form):
@@ -79,15 +85,27 @@ class ApiKeyAdmin(OperableAdmin):
     ordering = ("name",)
     list_display = (
         "name",
-        "state",
-        "may",
+        "state_badge",
+        "scopes_badges",
         when_short("created_at"),
         when_short("expires_at"),
         when_short("revoked_at"),
     )
-    readonly_fields = ("state", "may")
+    readonly_fields = ("state_badge", "scopes_badges")
     fieldsets = (
-        (None, {"fields": ("name", "state", "may", when("created_at"), when("expires_at"), when("revoked_at"))}),
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "state_badge",
+                    "scopes_badges",
+                    when("created_at"),
+                    when("expires_at"),
+                    when("revoked_at"),
+                )
+            },
+        ),
     )
 
     def matching(self, term: str) -> Q:
@@ -127,15 +145,19 @@ class ApiKeyAdmin(OperableAdmin):
             context |= _made(form, actor(request))
         return TemplateResponse(request, "admin/deliveries/new_key.html", context)
 
-    @admin.display(description="state")
     def state(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return "revoked"
         return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "valid"
 
+    @admin.display(description="state")
+    def state_badge(self, key: ApiKey) -> SafeString:
+        state = self.state(key)
+        return badge(state, STATE[state])
+
     @admin.display(description="may")
-    def may(self, key: ApiKey) -> str:
-        return ", ".join(key.scopes)
+    def scopes_badges(self, key: ApiKey) -> SafeString:
+        return format_html_join(" ", "{}", ((badge(scope, SCOPE, ApiKey.Scope(scope).label),) for scope in key.scopes))
 
 
 def _made(form: NewKey, actor: str) -> dict[str, str]:

@@ -182,8 +182,8 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
         return long(letter.notification_id) if letter.notification_id else NOTHING
 
     @admin.display(description="size")
-    def bytes(self, letter: DeadLetter) -> str:
-        return f"{letter.size:,} bytes"
+    def bytes(self, letter: DeadLetter) -> SafeString:
+        return format_html('<span class="nowrap">{} bytes</span>', f"{letter.size:,}")
 
     @admin.display(description="body")
     def withheld_body(self, _letter: DeadLetter) -> str:
