@@ -38,7 +38,7 @@ test-a-to-k:
 	@$(SERVICES) $(RUN) -m pytest tests/test_[a-k]*.py
 
 test-l-to-z:
-	@$(SERVICES) $(RUN) -m pytest tests/test_[!a-k]*.py
+	@$(SERVICES) $(RUN) -m pytest tests/sandbox tests/test_[!a-k]*.py
 
 chaos: $(VENV)/.dev ## make every fault on purpose, the soak included (SOAK_SEED="1 2 3"); see docs/chaos.md
 	$(SERVICES) $(RUN) -m pytest tests/chaos -m "fault or long" $(ARGS)

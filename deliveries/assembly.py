@@ -14,16 +14,19 @@ from deliveries.dead_letters import DeadLetterOffice, Publish
 from deliveries.dead_tokens import DeadTokenOffice
 from deliveries.heartbeat import Heartbeat
 from deliveries.ledger import Writer
+from deliveries.ledger.connection import conninfo
 from deliveries.lifting import BrakeWatch
 from deliveries.neighbours.profiles import in_force
 from deliveries.neighbours.upstreams import Upstream, headers_of
 from deliveries.pipeline import Pipeline
 from deliveries.prune_guard import PruneGuard
 from deliveries.recipients import Recipients
+from deliveries.redrive_office import RedriveOffice
 from deliveries.rendering import Renderer
 from deliveries.reporting import Reporter
 from deliveries.retries import RetryPolicy
 from deliveries.sending import Sender
+from deliveries.tallying import TallyOffice
 from deliveries.token_fates import TokenFates
 from providers.breaker import Breaker
 from providers.http import HttpClient
@@ -36,17 +39,28 @@ class Assembly:
 
     pipeline: Pipeline
     dead_letters: DeadLetterOffice
+    redrives: RedriveOffice
     dead_tokens: DeadTokenOffice | None
     guard: PruneGuard
     brakes: Brakes
     brake_watch: BrakeWatch
+    tallies: TallyOffice
     upstreams: tuple[Upstream, ...]
     carriers: Carriers
     http: HttpClient
 
-    def offices(self) -> list[DeadLetterOffice | DeadTokenOffice | PruneGuard | BrakeWatch]:
-        """What goes its rounds on a clock of its own: it pays debts, watches over them, or lifts brakes."""
-        offices = (self.guard, self.dead_letters, self.dead_tokens, self.brake_watch)
+    def offices(
+        self,
+    ) -> list[DeadLetterOffice | RedriveOffice | DeadTokenOffice | PruneGuard | BrakeWatch | TallyOffice]:
+        """What goes its rounds on a clock of its own: it pays debts, watches over them, lifts brakes, or counts."""
+        offices = (
+            self.guard,
+            self.dead_letters,
+            self.redrives,
+            self.dead_tokens,
+            self.brake_watch,
+            self.tallies,
+        )
         return [office for office in offices if office is not None]
 
     def health(self) -> dict[str, Any]:
@@ -92,10 +106,12 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
             now,
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
+        RedriveOffice(writer),
         _dead_token_office(writer, http, retries, guard),
         guard,
         brakes,
         BrakeWatch(writer, carriers, brakes, heartbeat.alive),
+        TallyOffice(conninfo(), writer.hand, heartbeat.alive),
         (users, templates, gateway) if gateway else (users, templates),
         carriers,
         http,

@@ -70,6 +70,8 @@ class Engine:
         self._ready = threading.Event()
         self._stop: asyncio.Event
         self._pulsed = 0.0
+        #: Of the Dramatiq worker beside it, once that is up.
+        self.worker_threads: Callable[[], list[threading.Thread]] = list
         self._threads = [lasting_thread("writer", self._writer.run), lasting_thread("engine", self._run)]
 
     def start(self) -> None:
@@ -191,9 +193,11 @@ class Engine:
             self._heartbeat.notice()
             await asyncio.sleep(TICK)
 
-    def _vitals(self) -> tuple[int, dict[str, Any]]:
+    def _vitals(self) -> tuple[int, dict[str, Any], tuple[int, int]]:
         assert self._assembly is not None
-        return len(self._flights), self._assembly.health() | {"ledger": {"breaker": {"state": self._writer.state}}}
+        threads = [*self._threads, *self.worker_threads()]
+        told = self._assembly.health() | {"ledger": {"breaker": {"state": self._writer.state}}}
+        return len(self._flights), told, (sum(thread.is_alive() for thread in threads), len(threads))
 
     def _begin(self, works: list[Work]) -> list[asyncio.Task[None]]:
         assert self._assembly is not None

@@ -22,6 +22,7 @@ from psycopg.errors import UndefinedColumn, UndefinedTable
 from deliveries.broker import PushBroker, Topology
 from deliveries.broker.inspection import Likeness, asked, compare, is_blocked, look_at
 from deliveries.ledger.asking import Connection, ask
+from deliveries.models.samples import MARK
 from deliveries.prune_guard import stopped
 from deliveries.ramp import FAR
 from deliveries.remembering import Remembered
@@ -54,11 +55,18 @@ SELECT greatest(0, extract(epoch FROM now() - least(
 # From their index, and no further than anybody reads.
 OPEN_DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM dead_letters WHERE state = 'open' LIMIT 10000) AS opened"
 
+# The same, but for those that the demo made up: nobody is to be called because of them.
+REAL_DEAD_LETTERS = f"""
+SELECT count(*) FROM (
+    SELECT 1 FROM dead_letters WHERE state = 'open' AND NOT starts_with(body_hash, '{MARK}') LIMIT 10000) AS opened
+"""  # noqa: S608
+
 HELD_TOKENS = "SELECT count(*) FROM (SELECT 1 FROM dead_tokens WHERE held_at IS NOT NULL LIMIT 10000) AS held"
 
-# Those that are on or whose ramp is crowded, and whether one of them holds up everything: of all processes, or of one.
+# Those that are on or whose ramp is crowded, and whether one of them holds up everything: of all processes (because the
+# provider, or an operator, wants it), or of one.
 BRAKES = """
-SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope = 'project') > 0,
+SELECT jsonb_build_object('on', count(*), 'project', count(*) FILTER (WHERE scope IN ('project', 'operator')) > 0,
                           'process', count(*) FILTER (WHERE scope = 'process') > 0)
 FROM brakes
 WHERE until > now() OR until + make_interval(secs => greatest(taken, taken_urgent) - %(far)s) > now()
@@ -131,7 +139,7 @@ async def read_ledger(connection: Connection) -> dict[str, Any]:
     """What the ledger says of workers, upstreams and what waits. Raises psycopg.Error."""
     workers = await (await connection.execute(WORKERS)).fetchall()
     oldest = await _number(connection, OLDEST_DUE)
-    dead = await _number(connection, OPEN_DEAD_LETTERS)
+    dead = await _number(connection, REAL_DEAD_LETTERS)
     refused = await _number(connection, REFUSED_REPORTS)
     held = await _number(connection, HELD_TOKENS)
     alive = [worker for worker in workers if worker[2] < settings.PUSH.delivery_lease]

@@ -28,10 +28,13 @@ logger = logging.getLogger(__name__)
 # What others have counted, by provider and window of the prune guard's. A worker that was killed counts on for as long
 # as the window is; one that left has taken its count along. No beat comes later than a lease.
 BEAT = """
-INSERT INTO workers (id, host, pid, in_flight, breakers, started_at, heartbeat_at)
-VALUES (%(worker)s, %(host)s, %(pid)s, %(in_flight)s, %(breakers)s, now(), now())
+INSERT INTO workers (
+    id, host, pid, in_flight, breakers, threads_alive, threads_expected, started_at, heartbeat_at)
+VALUES (
+    %(worker)s, %(host)s, %(pid)s, %(in_flight)s, %(breakers)s, %(threads_alive)s, %(threads_expected)s, now(), now())
 ON CONFLICT (id) DO UPDATE
-SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.breakers
+SET heartbeat_at = now(), in_flight = excluded.in_flight, breakers = excluded.breakers,
+    threads_alive = excluded.threads_alive, threads_expected = excluded.threads_expected
 RETURNING clock_timestamp(), (
     SELECT json_agg(counted) FROM (
         SELECT told.key AS name, own.seconds, sum(own.accepted) AS accepted, sum(own.dead) AS dead
@@ -55,8 +58,9 @@ WHERE worker_id IS NOT NULL AND NOT EXISTS (SELECT FROM workers w WHERE w.id = n
 ON CONFLICT DO NOTHING
 """
 
-#: What a beat tells: how many notifications are in flight, and the state of the breakers.
-Vitals = Callable[[], tuple[int, dict[str, Any]]]
+#: What a beat tells: how many notifications are in flight, the state of the breakers, and of the process's threads how
+#: many are alive, of how many.
+Vitals = Callable[[], tuple[int, dict[str, Any], tuple[int, int]]]
 
 
 class Heartbeat:
@@ -159,11 +163,13 @@ class Heartbeat:
 
     async def _tell(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Beats, and learns what time it is and what the others have counted."""
-        in_flight, breakers = self._vitals()
+        in_flight, breakers, (alive, expected) = self._vitals()
         told = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "in_flight": in_flight,
+            "threads_alive": alive,
+            "threads_expected": expected,
             "breakers": Jsonb(breakers),
         }
         asked = time.monotonic()

@@ -43,6 +43,7 @@ class EngineMiddleware(Middleware):
 
         EngineMiddleware.watchdog = Watchdog(running_engine().stalls, worker, settings.PUSH.watchdog_timeout)
         EngineMiddleware.watchdog.start()
+        running_engine().worker_threads = EngineMiddleware.watchdog.threads
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Lets go of the threads that wait for places; Dramatiq joins them before anything else."""

@@ -8,22 +8,32 @@ from dataclasses import dataclass
 import dramatiq
 from django.conf import settings
 
-from deliveries.contract import InvalidMessage, read
-from deliveries.ledger import Lift, direct
-from deliveries.ledger.accepting import Accept
+from deliveries.ledger import Lift, Pause, Resume, direct
 from deliveries.ledger.audit import Audited
 from deliveries.ledger.cancelling import Cancel
 from deliveries.ledger.judging import Believe, Forget
 from deliveries.ledger.redriving import Discard, Redrive
 from deliveries.ledger.resending import Resend
 from deliveries.models import Brake, DeadLetter
-from deliveries.neighbours.profiles import in_force
+from deliveries.redriving import NotReadable, redrive_of
 
 #: Who does it and why; both are kept. `actor` is `user ada`, `key gateway` or `shell root@host`.
 Who = Audited
 
 DONE = frozenset(
-    {"resent", "cancelling", "redriven", "known", "discarded", "believed", "forgotten", "lifted", "revoked"}
+    {
+        "resent",
+        "cancelling",
+        "redriven",
+        "known",
+        "discarded",
+        "believed",
+        "forgotten",
+        "lifted",
+        "paused",
+        "resumed",
+        "revoked",
+    }
 )
 
 SENTENCES = {
@@ -33,12 +43,12 @@ SENTENCES = {
     "under_way": "A worker has it in hand, or it waits for its next attempt: let that end first.",
     "changed": "It has been sent again since you looked.",
     "just_resent": "It was sent again a moment ago: this counts as the same request.",
+    "sample": "It is sample history of the demo: there is nobody to send it to.",
     "already_sent": "It was accepted before. Only by force is it sent again.",
     "cancelling": "It ends before its next send.",
     "ended": "It has already ended.",
     "redriven": "It is accepted now.",
     "known": "A notification with its id is there already; the dead letter is closed.",
-    "cut": "Only a part of its body was kept, so it cannot be read again. Have it published anew.",
     "not_open": "It is not open: it was redriven or discarded before, or it does not exist.",
     "discarded": "It is closed for good.",
     "believed": "It counts as dead.",
@@ -48,6 +58,11 @@ SENTENCES = {
     "revoked": "Calls with it answer 401 from now on.",
     "lifted": "Sends climb back to their full pace.",
     "over": "It was over already.",
+    "paused": "Nothing is sent through it until somebody resumes.",
+    "paused_before": "It is paused already.",
+    "awaits_resume": "An operator has paused it: resume it on the page of providers.",
+    "resumed": "What waited is sent, and sends climb back to their full pace within a minute.",
+    "not_paused": "It is not paused.",
     "not_valid": "It is not valid any more.",
 }
 
@@ -142,9 +157,28 @@ def forget(token_ids: Sequence[int], who: Who) -> list[Outcome]:
 
 def lift(brake_ids: Sequence[int], who: Who) -> list[Outcome]:
     """Ends pauses: the workers make due what waits for them. One outcome for each, in order. Raises django.db.Error."""
-    keys = dict(Brake.objects.filter(pk__in=brake_ids).values_list("pk", "key"))
-    lifted = [id for id in brake_ids if id in keys and direct.write([Lift(keys[id], by=who)]) == [True]]
-    return [Outcome.of(id, "lifted" if id in lifted else "over") for id in brake_ids]
+    brakes = Brake.objects.in_bulk(list(brake_ids))
+    return [Outcome.of(id, _lifted(brakes[id], who) if id in brakes else "over") for id in brake_ids]
+
+
+def pause(provider: str, who: Who) -> Outcome:
+    """Holds up all that a provider sends, until it is resumed. Raises ValueError without a reason, django.db.Error."""
+    if not who.reason:
+        raise ValueError("A provider is paused for a reason: say which.")
+    [paused] = direct.write([Pause(provider, settings.PUSH.fcm_quota / 60, who)])
+    return Outcome.of(provider, "paused" if paused else "paused_before")
+
+
+def resume(provider: str, who: Who) -> Outcome:
+    """Ends that pause: the workers make due what waits for it. Raises django.db.Error."""
+    [resumed] = direct.write([Resume(provider, who)])
+    return Outcome.of(provider, "resumed" if resumed else "not_paused")
+
+
+def _lifted(brake: Brake, who: Who) -> str:
+    if brake.awaits_a_person:
+        return "awaits_resume"
+    return "lifted" if direct.write([Lift(brake.key, by=who)]) == [True] else "over"
 
 
 def _one_for_each(targets: Sequence[Target], who: Who, force: bool) -> Iterator[Resend]:
@@ -175,28 +209,13 @@ def _accepted(letters: Mapping[int, DeadLetter], who: Who) -> dict[int, Outcome]
     for id, letter in letters.items():
         if letter.code == "exhausted":
             continue
-        if letter.size > len(letter.body):
-            outcomes[id] = Outcome.of(id, "cut")
-            continue
         try:
-            wishes.append(Redrive(id, _read(letter), who))
-        except InvalidMessage as invalid:
-            outcomes[id] = Outcome(str(id), "still_invalid", f"It still cannot be accepted: {invalid}.")
+            wishes.append(redrive_of(letter, who))
+        except NotReadable as unreadable:
+            outcomes[id] = Outcome(str(id), unreadable.code, str(unreadable))
     codes = direct.write(wishes)
     _wake([wish.accept.request.notification_id for wish, code in zip(wishes, codes, strict=True) if code == "redriven"])
     return outcomes | {w.letter_id: Outcome.of(w.letter_id, code) for w, code in zip(wishes, codes, strict=True)}
-
-
-def _read(letter: DeadLetter) -> Accept:
-    """The message of a dead letter, as an actor reads it. Raises InvalidMessage."""
-    push = settings.PUSH
-    request = read(
-        bytes(letter.body),
-        message_id=letter.notification_id,
-        correlation_id=letter.correlation_id or None,
-        trust_tokens=push.trust_message_tokens,
-    )
-    return Accept(request, "redrive", in_force(push).is_high(request.priority), push.notification_ttl)
 
 
 def _wake(ids: list[str]) -> None:

@@ -211,7 +211,7 @@ class Pipeline:
         logger.log(
             logging.DEBUG if status == Status.SENT else logging.INFO,
             "Notification %s",
-            status if wait is None else f"due again in {wait:.1f} s",
+            status if wait is None else f"due again in {min(wait, max(0.0, work.time_left)):.1f} s",
             extra={"code": code, "reason": reason},
         )
 

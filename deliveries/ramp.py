@@ -26,7 +26,7 @@ class Ramp:
     def places(self, taken: float, count: int) -> tuple[list[float], float]:
         """The next `count` places when those before `taken` are given away, and up to where they are afterwards."""
         before = self.sends_until(taken)
-        *times, end = (self._time_of(before + send) for send in range(count + 1))
+        *times, end = (self.time_of(before + send) for send in range(count + 1))
         return times, end
 
     def sends_until(self, time: float) -> float:
@@ -35,7 +35,7 @@ class Ramp:
             return self.pace * time * time / (2 * RAMP)
         return self.full * (time - self._climbs / 2)
 
-    def _time_of(self, sends: float) -> float:
+    def time_of(self, sends: float) -> float:
         """When it has allowed so many: the inverse."""
         if sends <= self.full * self._climbs / 2:
             return sqrt(2 * RAMP * sends / self.pace)

@@ -100,6 +100,10 @@ class Watchdog:
         self._thread.join()
         faulthandler.cancel_dump_traceback_later()
 
+    def threads(self) -> list[threading.Thread]:
+        """All that the worker needs, with this one."""
+        return [self._thread, *(thread for _, thread in self._threads())]
+
     def _run(self) -> None:
         while not self._stopped.wait(LOOK):
             end_after(PAUSES * self._limit)

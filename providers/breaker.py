@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -24,6 +25,9 @@ from pybreaker import (
 )
 
 logger = logging.getLogger(__name__)
+
+#: Calls whose durations are kept, for their 95th percentile.
+CALLS = 200
 
 
 class BreakerOpen(Exception):
@@ -40,10 +44,11 @@ class Ticket:
     As a context manager it gives its place back when no outcome was reported: a 4xx, a 429, a cancelled call.
     """
 
-    __slots__ = ("_breaker", "_used", "era")
+    __slots__ = ("_breaker", "_used", "began", "era")
 
     def __init__(self, breaker: Breaker, era: int) -> None:
         self.era = era
+        self.began = time.monotonic()
         self._breaker = breaker
         self._used = False
 
@@ -51,15 +56,15 @@ class Ticket:
         """The peer did what was asked."""
         self._report(_succeed)
 
-    def failure(self) -> None:
-        """The peer is in trouble: a timeout, a network fault or a 5xx."""
+    def failure(self, why: str) -> None:
+        """The peer is in trouble: a timeout, a network fault or a 5xx. In a few words: people read them."""
         with suppress(_Failure):
-            self._report(_fail)
+            self._report(_fail, why)
 
-    def _report(self, outcome: Callable[[], None] | None) -> None:
+    def _report(self, outcome: Callable[[], None] | None, why: str = "") -> None:
         if not self._used:
             self._used = True
-            self._breaker.settle(self, outcome)
+            self._breaker.settle(self, outcome, why)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +98,10 @@ class Breaker(CircuitBreakerListener):
         self._era = 0
         self._probe: Ticket | None = None
         self._failing = False
+        self._failing_since = 0.0
         self._opened_at = 0.0
+        self._last_error = ""
+        self._durations: deque[float] = deque(maxlen=CALLS)
 
     @property
     def state(self) -> str:
@@ -121,25 +129,41 @@ class Breaker(CircuitBreakerListener):
         self._probe = Ticket(self, self._era)
         return self._probe
 
-    def settle(self, ticket: Ticket, outcome: Callable[[], None] | None) -> None:
+    def settle(self, ticket: Ticket, outcome: Callable[[], None] | None, why: str = "") -> None:
         """Reports the outcome of a call, if it began in the present state; a Ticket calls it."""
+        self._durations.append(time.monotonic() - ticket.began)
         if self._probe is ticket:
             self._probe = None
         if outcome is None or ticket.era != self._era:
             return
         if outcome is _succeed and not self._failing:
             return  # it would reset a counter that stands at zero
+        if outcome is not _succeed:
+            self._note_failure(why)
         self._failing = outcome is not _succeed
         self._circuit.call(outcome)
 
     def snapshot(self) -> dict[str, Any]:
-        """For health and metrics."""
+        """For health and metrics, in seconds. `failing_for` counts from the first failure since the last success."""
         return {
             "name": self.name,
             "state": self.state,
             "failures": self._circuit.fail_counter,
             "retry_after": round(self.retry_after, 1),
+            "failing_for": round(time.monotonic() - self._failing_since, 1) if self._failing else None,
+            "last_error": self._last_error,
+            "p95": self._p95(),
         }
+
+    def _note_failure(self, why: str) -> None:
+        if not self._failing:
+            self._failing_since = time.monotonic()
+        self._last_error = why
+
+    def _p95(self) -> float | None:
+        """Seconds within which 19 of 20 of the last calls had their answer, or none; None before the first."""
+        longest = sorted(self._durations)
+        return round(longest[int(0.95 * (len(longest) - 1))], 4) if longest else None
 
     def state_change(
         self,

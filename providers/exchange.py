@@ -49,10 +49,10 @@ class Exchange:
         try:
             return await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
         except NotSent as fault:
-            ticket.failure()
+            ticket.failure(str(fault))
             raise RetryLater(f"{self._code}_unreachable", f"{self._who} could not be reached: {fault}.") from None
         except OutcomeUnknown as fault:
-            ticket.failure()
+            ticket.failure(f"no answer: {fault}")
             advice = f"{self._who} may have accepted the push, but its answer was lost: {fault}."
             raise UnknownOutcome("unknown_outcome", advice) from None
 
@@ -62,7 +62,7 @@ class Exchange:
             receipt = self._read(answer)
         except ProviderError as error:
             if answer.status >= 500 or isinstance(error, ServerTrouble):
-                ticket.failure()
+                ticket.failure(f"{answer.status} {error.code}")
             raise
         ticket.success()
         return receipt

@@ -45,6 +45,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "notifications_active",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("deliveries/icon.svg")}],
     "SITE_URL": None,
+    "DASHBOARD_CALLBACK": "deliveries.console.dashboard.context",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
@@ -68,6 +69,12 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _page("Workers", "memory", "worker"),
+                    {
+                        "title": "Providers",
+                        "icon": "cell_tower",
+                        "link": reverse_lazy("admin:providers"),
+                        "permission": lambda request: request.user.has_perm("deliveries.view_worker"),
+                    },
                     _page("Brakes", "traffic", "brake"),
                 ],
             },

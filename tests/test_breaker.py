@@ -27,7 +27,7 @@ def breaker(clock: Clock) -> Breaker:
 
 def fail(breaker: Breaker, times: int = 1) -> None:
     for _ in range(times):
-        breaker.admit().failure()
+        breaker.admit().failure("500")
 
 
 def admitted(breaker: Breaker) -> bool:
@@ -99,7 +99,7 @@ def test_a_probe_that_succeeds_closes_it(breaker: Breaker, clock: Clock) -> None
 
 
 def test_a_probe_that_fails_opens_it_for_the_whole_time_again(breaker: Breaker, clock: Clock) -> None:
-    probe(breaker, clock).failure()
+    probe(breaker, clock).failure("500")
     assert breaker.state == "open"
     assert breaker.retry_after == 60
 
@@ -136,14 +136,14 @@ async def cancelled_within(ticket: Ticket) -> None:
 def test_leaving_does_not_undo_a_reported_outcome(breaker: Breaker) -> None:
     for _ in range(3):
         with breaker.admit() as ticket:
-            ticket.failure()
+            ticket.failure("500")
     assert breaker.state == "open"
 
 
 def test_only_the_first_report_of_a_call_counts(breaker: Breaker) -> None:
     ticket = breaker.admit()
     for _ in range(10):
-        ticket.failure()
+        ticket.failure("500")
     ticket.success()
     assert breaker.snapshot()["failures"] == 1
 
@@ -153,7 +153,7 @@ def test_late_failures_do_not_keep_an_open_breaker_open(breaker: Breaker, clock:
     fail(breaker, 3)
     for ticket in in_flight:
         clock.now += 0.5
-        ticket.failure()
+        ticket.failure("500")
     assert breaker.retry_after == 10
 
 
@@ -162,7 +162,7 @@ def test_late_outcomes_do_not_touch_a_half_open_breaker(breaker: Breaker, clock:
     the_probe = probe(breaker, clock)
     early_success.success()
     assert breaker.state == "half-open"
-    early_failure.failure()
+    early_failure.failure("500")
     assert breaker.state == "half-open"
     assert not admitted(breaker), "nor do they give the probe's place away"
     the_probe.success()
@@ -173,7 +173,7 @@ def test_stale_failures_do_not_open_a_breaker_that_closed_again(breaker: Breaker
     in_flight = [breaker.admit() for _ in range(100)]
     probe(breaker, clock).success()
     for ticket in in_flight:
-        ticket.failure()
+        ticket.failure("500")
     assert breaker.state == "closed"
     assert breaker.snapshot()["failures"] == 0
 
@@ -193,7 +193,7 @@ def test_hundreds_of_calls_in_flight_share_one_probe() -> None:
             with ticket:
                 calls += 1
                 await asyncio.sleep(0.001)
-                (ticket.success if healthy else ticket.failure)()
+                ticket.success() if healthy else ticket.failure("500")
 
         await asyncio.gather(*(call() for _ in range(300)))
         in_outage, calls = calls, 0
@@ -220,10 +220,39 @@ def test_a_change_of_state_is_one_line_in_the_log(
 
 
 def test_the_snapshot_says_what_an_operator_asks(breaker: Breaker, clock: Clock) -> None:
-    assert breaker.snapshot() == {"name": "fcm", "state": "closed", "failures": 0, "retry_after": 0.0}
+    well = {"failing_for": None, "last_error": "", "p95": None}
+    assert breaker.snapshot() == {"name": "fcm", "state": "closed", "failures": 0, "retry_after": 0.0} | well
     fail(breaker, 3)
     clock.now += 1.23
-    assert breaker.snapshot() == {"name": "fcm", "state": "open", "failures": 3, "retry_after": 58.8}
+    failing = {"failing_for": 1.2, "last_error": "500", "p95": 0.0}
+    assert breaker.snapshot() == {"name": "fcm", "state": "open", "failures": 3, "retry_after": 58.8} | failing
+
+
+def test_it_fails_since_the_first_failure_until_a_success_and_tells_of_the_last(breaker: Breaker, clock: Clock) -> None:
+    breaker.admit().failure("500")
+    clock.now += 5
+    breaker.admit().failure("timed out")
+    breaker.admit().failure("503")
+    clock.now += 60
+    trial = breaker.admit()
+    assert (breaker.snapshot()["failing_for"], breaker.snapshot()["last_error"]) == (65.0, "503")
+    trial.success()
+    assert (breaker.snapshot()["failing_for"], breaker.snapshot()["last_error"]) == (None, "503")
+    clock.now += 60
+    breaker.admit().failure("500")
+    assert breaker.snapshot()["failing_for"] == 0.0, "of this trouble, not of that which is over"
+
+
+def test_the_p95_is_that_of_the_last_calls_whatever_came_of_them(breaker: Breaker, clock: Clock) -> None:
+    for milliseconds in range(1, 101):
+        with breaker.admit():
+            clock.now += milliseconds / 1000
+    assert breaker.snapshot()["p95"] == pytest.approx(0.095)
+    for _ in range(providers.breaker.CALLS):
+        with breaker.admit() as ticket:
+            clock.now += 2.0
+            ticket.success()
+    assert breaker.snapshot()["p95"] == pytest.approx(2.0), "what was before them is forgotten"
 
 
 def test_pybreaker_is_what_this_was_written_for() -> None:

@@ -59,7 +59,7 @@ def silent_first(monkeypatch):
 
 def test_a_first_server_that_is_silent_cuts_no_worker_off_from_the_second(silent_first):
     async def live() -> bool:
-        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), 10.0), lambda: (0, {}))
+        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), 10.0), lambda: (0, {}, (1, 1)))
         async with asyncio.timeout(20):
             await heartbeat.start()
         await heartbeat.stop()

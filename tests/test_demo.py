@@ -10,6 +10,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import Self
 
 import pytest
 import requests
@@ -51,6 +52,10 @@ class Started:
 
     def children(self) -> list[int]:
         return [int((self.var / f"demo/{name}.pid").read_text()) for name in ("serve", "sandbox")]
+
+    def password(self) -> str:
+        [printed] = re.findall(r"password (\S+), printed only", self.text)
+        return printed
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
@@ -108,21 +113,45 @@ def test_the_two_printed_commands_send_one_and_look_at_it(first):
     assert len(shown) == 1
 
 
-def test_the_operator_gets_in_with_the_printed_password(first):
-    found = re.search(r"console +(\S+) \(user operator, password (\S+), printed only", first.text)
-    assert found
-    address, password = found.groups()
-    with requests.Session() as session:
-        session.get(address, timeout=10)
-        form = {"username": "operator", "password": password, "next": "/admin/"}
-        form["csrfmiddlewaretoken"] = session.cookies["csrftoken"]
-        answer = session.post(f"{address}login/", data=form, timeout=10)
-    assert answer.url == address
-    assert "Log out" in answer.text
+class Operator:
+    """Somebody at the console of a demo, with the password that the first one printed."""
+
+    def __init__(self, demo: Started, first: Started) -> None:
+        address, password = re.search(r"console +(\S+) \(user operator, password (\S+)", demo.text), first.password()
+        assert address
+        self.address = address[1]
+        self.session = requests.Session()
+        self.session.get(self.address, timeout=10)
+        self.page = self.post("login/", username="operator", password=password, next="/admin/")
+
+    def post(self, path: str, **form: str) -> requests.Response:
+        form["csrfmiddlewaretoken"] = self.session.cookies["csrftoken"]
+        return self.session.post(f"{self.address}{path}", data=form, timeout=10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+
+def test_the_operator_gets_in_with_the_printed_password_and_finds_a_day_of_history(first):
+    with Operator(first, first) as operator:
+        assert operator.page.url == operator.address
+        assert "Log out" in operator.page.text
+        assert "sample history of the demo" in operator.page.text
+
+
+def test_the_last_words_lead_to_the_console(first):
+    last = first.text.split("\ncurl")[-1]
+    assert "/admin/ (user operator" in last
+    assert "The console opens on the dashboard" in last
 
 
 def test_stopped_and_started_again_it_has_everything_and_sends_nothing_twice(first, passable):
     [hello] = re.findall(r"/notifications/(hello-\w+)/", first.text)
+    with Operator(first, first) as operator:
+        assert "The sample history is removed" in operator.post("samples/remove/").text
     children = first.children()
     assert first.end(signal.SIGINT) == 0
     assert not any(map(command_line, children))
@@ -135,6 +164,8 @@ def test_stopped_and_started_again_it_has_everything_and_sends_nothing_twice(fir
         answer = requests.get(f"{address}/{hello}/", headers=headers, timeout=10)
         assert answer.json()["status"] == "sent"
         assert second.book()["repeats"] == 0
+        with Operator(second, first) as operator:
+            assert "sample history" not in operator.page.text  # what was removed stays away
         assert requests.get(f"{address}/{hello}/", headers=old_key(first), timeout=10).status_code == 401
     finally:
         second.end(signal.SIGTERM)

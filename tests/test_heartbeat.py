@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from uuid import uuid4
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_connection_that_falls_silent_is_hung_up_and_the_next_beat_comes_in_ti
     """psycopg would cancel what it waits for, and wait for that: 10 s, and the lease would be gone."""
 
     async def live() -> float:
-        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), LEASE), lambda: (0, {}))
+        heartbeat = Heartbeat(conninfo(), Hand(uuid4(), LEASE), lambda: (0, {}, (1, 1)))
         await heartbeat.start()
         [[backend]] = await asyncio.to_thread(_backends)
         beating = asyncio.create_task(heartbeat.run())
@@ -72,3 +73,11 @@ def _backends() -> list[tuple[int]]:
         return query("SELECT pid FROM pg_stat_activity WHERE application_name = 'push-heartbeat'")
     finally:
         connection.close()  # this thread's own
+
+
+def test_it_tells_how_many_of_its_threads_are_alive(engine):
+    running = engine().engine
+    told = "SELECT threads_alive, threads_expected FROM workers"
+    eventually(lambda: query(told) == [(2, 2)], what="the engine and the writer")
+    running.worker_threads = lambda: [threading.current_thread(), threading.Thread()]
+    eventually(lambda: query(told) == [(3, 4)], what="one that runs, and one that does not")

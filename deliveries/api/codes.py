@@ -32,6 +32,7 @@ CODES = {
     "already_sent": Code(409, "It was accepted before; only `force` sends it again."),
     "under_way": Code(409, "It has not ended yet, so there is nothing to send again."),
     "just_resent": Code(409, "It was sent again a moment ago: this counts as the same request."),
+    "sample": Code(409, "It is sample history of the demo: there is nobody to send it to."),
     "changed": Code(409, "It was sent again since it was `seen`."),
     "ended": Code(409, "It has already ended, so there is nothing to cancel."),
     "too_large": Code(413, "A notification has 64 KiB at most, a list of them 8 MiB."),

@@ -33,6 +33,7 @@ RESEND_ERRORS = (
     "already_sent",
     "under_way",
     "just_resent",
+    "sample",
     "changed",
     "too_large",
     "unsupported_media_type",

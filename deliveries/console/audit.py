@@ -38,12 +38,13 @@ class AuditEntryAdmin(LedgerAdmin):
         return _told(entry.detail) or NOTHING
 
 
-def actions_on(subject: str, actions: Sequence[str]) -> list[dict[str, str]]:
-    """What has been done to a subject, latest first, for the table on its page."""
-    entries: QuerySet[AuditEntry] = AuditEntry.objects.filter(subject=subject, action__in=actions).order_by("-at")
+def actions_on(subjects: Sequence[str], actions: Sequence[str]) -> list[dict[str, str]]:
+    """What has been done to them, latest first, for the table on their page."""
+    entries: QuerySet[AuditEntry] = AuditEntry.objects.filter(subject__in=subjects, action__in=actions).order_by("-at")
     at = when("at")
     return [
         {
+            "subject": entry.subject,
             "when": at(entry),
             "who": entry.actor,
             "action": entry.action,

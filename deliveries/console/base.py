@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
-from django.utils.functional import cached_property
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, TabularInline
 
-from deliveries import implied
+from deliveries.console.paging import PAGE, Condition, Pages
 
-PAGE = 50
 LATEST = 100  # rows of an inline table
 LONGEST_NUMBER = 18  # digits that a bigint surely takes
 
@@ -23,19 +21,6 @@ LONGEST_NUMBER = 18  # digits that a bigint surely takes
 def numbers(keys: Sequence[str]) -> list[int]:
     """Those of the keys that can be the number of a row."""
     return [int(key) for key in keys if key.isdecimal() and len(key) <= LONGEST_NUMBER]
-
-
-class PeekingPaginator(Paginator):  # type: ignore[type-arg]
-    """Knows only whether there is a next page: it looks one row beyond the page, and never counts."""
-
-    object_list: QuerySet[Any]
-    number = 1
-
-    @cached_property
-    def count(self) -> int:
-        """The rows up to this page's end, and one more if there is one."""
-        begin = (self.number - 1) * self.per_page
-        return begin + len(self.object_list.values_list("pk")[begin : begin + self.per_page + 1])
 
 
 class ReadOnly:
@@ -66,7 +51,6 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     list_fullwidth = True
     compressed_fields = False
     list_disable_select_all = True  # what is on other pages nobody has seen
-    paginator = PeekingPaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     sortable_by = ()
@@ -74,21 +58,22 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     search_fields: ClassVar[Any] = ("pk",)
 
     def matching(self, term: str) -> Q:
-        """What a search finds; in a big table every part of it must have an index."""
+        """What a search finds."""
         raise NotImplementedError
 
-    def get_search_results(
-        self, _request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Searches for the whole term, spaces and all: ids may have them."""
-        term = search_term.strip().replace("\0", "")
-        return (queryset.filter(self.matching(term)) if term else queryset), False
+    def condition(self, term: str) -> Condition | None:
+        """The same, where a big table says which index leads to it."""
+        fits = self.matching(term)
+        return Condition(fits, fits)
 
-    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> PeekingPaginator:
-        paginator = PeekingPaginator(*args, **kwargs)
-        page = request.GET.get("p", "")
-        paginator.number = int(page) if page.isdecimal() and len(page) < 7 and int(page) else 1
-        return paginator
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Any], _term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """`condition` says what is found, of the whole term, spaces and all: ids may have them."""
+        return queryset, False
+
+    def get_changelist(self, _request: HttpRequest, **_: Any) -> type[Pages]:
+        return Pages
 
     def notices(self) -> list[str]:
         """What nobody who looks at the list must miss."""
@@ -97,28 +82,22 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {"empty_state": self.empty_state, "notices": self.notices(), **(extra_context or {})}
         page: HttpResponse = super().changelist_view(request, context)
+        if isinstance(page, TemplateResponse) and page.context_data and "cl" in page.context_data:
+            rows = page.context_data["cl"].result_list
+            page.context_data["shows_samples"] = any(getattr(row, "is_sample", False) for row in rows)
         return page
 
     def lookup_allowed(self, lookup: str, value: object, request: object = None) -> bool:  # noqa: ARG002
         """Only the filters that are shown: others would let a device token be guessed bit by bit."""
-        shown = {_lookup(shown) for shown in self.list_filter}
-        return lookup.removesuffix("__exact") in shown
+        shown = {name for shown in self.list_filter for name in _lookups(shown)}
+        return lookup in shown or lookup.removesuffix("__exact") in shown
 
 
-def _lookup(shown: Any) -> str:
+def _lookups(shown: Any) -> Sequence[str]:
     """By what the address of a list names one of its filters."""
     if isinstance(shown, str):
-        return shown
-    return str(shown[0] if isinstance(shown, tuple) else shown.parameter_name)
-
-
-class StatusFilter(admin.ChoicesFieldListFilter):
-    """Rows of one status, found without walking along all the others."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        chosen: Any = self.lookup_val or []
-        implication = implied.by(chosen[0], queryset.model) if len(chosen) == 1 else Q()
-        return super().queryset(request, queryset.filter(implication))
+        return (shown,)
+    return getattr(shown, "names", None) or (shown.parameter_name,)
 
 
 class LatestFormSet(BaseInlineFormSet):  # type: ignore[type-arg]

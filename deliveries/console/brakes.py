@@ -15,14 +15,15 @@ from django.utils.html import format_html
 from deliveries import operations
 from deliveries.console.base import numbers
 from deliveries.console.columns import NOTHING, age, visible, when, when_short
+from deliveries.console.holdups import held_up
 from deliveries.console.operating import Chosen, OperableAdmin, Operation
+from deliveries.console.troubles import holding
 from deliveries.masking import conceal_text
 from deliveries.models import AuditEntry, Brake
 from deliveries.operations import Outcome, Who
 from deliveries.ramp import FAR, RAMP
 
-#: Notices above a list: a fleet with wrong credentials has one for each of its processes.
-MOST_NOTICES = 3
+RESUMED = "nothing is sent until somebody resumes it, on the page of providers"
 
 
 def lift(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
@@ -47,7 +48,7 @@ class BrakeAdmin(OperableAdmin):
     search_help_text = "A provider's name, or the provider's word for the trouble."
     ordering = ("-until",)
     list_display = ("scope_word", "about", "code", "state", "advice_in_words", "met_by", when_short("set_at"))
-    readonly_fields = ("about", "state", "advice_in_words", "met_by")
+    readonly_fields = ("about", "state", "ends", "advice_in_words", "met_by")
     fieldsets = (
         (
             None,
@@ -65,7 +66,7 @@ class BrakeAdmin(OperableAdmin):
                 )
             },
         ),
-        ("When", {"fields": (when("set_at"), when("until"))}),
+        ("When", {"fields": (when("set_at"), "ends")}),
     )
 
     def matching(self, term: str) -> Q:
@@ -95,11 +96,16 @@ class BrakeAdmin(OperableAdmin):
     @admin.display(description="state")
     def state(self, brake: Brake) -> str:
         words = {
+            "paused": RESUMED,
             "on": f"nothing is sent: it ends {age(brake.until)}",
             "ramp": f"it ended {age(brake.until)}: {climbing(brake)}",
             "over": f"over: it ended {age(brake.until)}",
         }
         return words[standing(brake)]
+
+    @admin.display(description="until")
+    def ends(self, brake: Brake) -> str:
+        return RESUMED if brake.awaits_a_person else when("until")(brake)
 
     @admin.display(description="what to do")
     def advice_in_words(self, brake: Brake) -> str:
@@ -114,8 +120,10 @@ class BrakeAdmin(OperableAdmin):
 
 
 def standing(brake: Brake) -> str:
-    """`on`, `ramp` or `over`."""
+    """`paused` by an operator, `on`, `ramp` or `over`."""
     now = timezone.now()
+    if brake.awaits_a_person:
+        return "paused"
     if brake.until > now:
         return "on"
     return "ramp" if max(brake.last_turn, brake.until + timedelta(seconds=RAMP)) > now else "over"
@@ -128,24 +136,10 @@ def climbing(brake: Brake) -> str:
     return f"sends climb back to {brake.full_pace:g} a second{last}"
 
 
-def notice(brake: Brake) -> str:
-    """What a person is told who wonders why nothing is sent; "" where that is not because of this brake."""
-    whom = "anybody" if brake.scope == "project" else brake.subject
-    if standing(brake) == "on":
-        return (
-            f"Nothing is sent through {brake.provider} by {whom}: {brake.code}. {conceal_text(brake.advice)} "
-            f"The pause ends {age(brake.until)}."
-        )
-    if (brake.last_turn - timezone.now()).total_seconds() > FAR:
-        return f"A pause of {brake.provider} by {whom} is over, {brake.code}: {climbing(brake)}."
-    return ""
-
-
 class HeldUpAdmin(OperableAdmin):
     """A table of pushes: above its list stands what holds more of them up than one device or topic."""
 
     fieldsets: ClassVar[Any] = None
 
     def notices(self) -> list[str]:
-        wide = Brake.objects.filter(scope__in=("project", "process")).order_by("-scope", "key")
-        return [words for brake in wide if (words := notice(brake))][:MOST_NOTICES]
+        return [trouble.sentence for trouble in holding(held_up())]

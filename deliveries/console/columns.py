@@ -56,6 +56,13 @@ def age(time: datetime) -> str:
     return f"{long} ago" if seconds >= 0 else f"in {long}"
 
 
+def clock(time: datetime) -> str:
+    """`14:03:20` of today, in UTC; of another day with its date."""
+    moment = time.astimezone(UTC)
+    is_today = moment.date() == timezone.now().astimezone(UTC).date()
+    return f"{moment:%H:%M:%S}" if is_today else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
 def brief(seconds: float) -> str:
     """A span of time in its largest unit: `53 ms`, `4.2 s`, `3 min`, `5 h`, `12 d`."""
     if seconds < 1:
@@ -95,3 +102,8 @@ def indented(document: Any) -> SafeString:
 
 def preformatted(text: str) -> SafeString:
     return format_html('<pre class="text">{}</pre>', text)
+
+
+def withheld(what: str) -> str:
+    """Instead of what a push says, for somebody without the permission `payload`."""
+    return f"{what} is shown to the roles operator and admin (permission deliveries.payload)."

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from deliveries import operations
+from deliveries.console.badges import QUIET, Look, badge
 from deliveries.console.base import numbers
-from deliveries.console.columns import NOTHING, preformatted, when, when_short
-from deliveries.console.operating import Chosen, OperableAdmin, Operation
+from deliveries.console.columns import NOTHING, long, preformatted, when, when_short, withheld
+from deliveries.console.letter_causes import CausesAdmin
+from deliveries.console.operating import Chosen, Operation
 from deliveries.console.push_deliveries import UNKNOWN
+from deliveries.console.raw import RawAdmin
+from deliveries.console.samples import sample_badge
 from deliveries.masking import conceal, conceal_text
 from deliveries.models import AuditEntry, DeadLetter, PushDelivery
 from deliveries.operations import Outcome, Who
@@ -21,8 +29,30 @@ from deliveries.operations import Outcome, Who
 SHOWN = 4096
 READ = 2 * SHOWN
 
+#: Where the page has the body, or the line instead of it.
+BODY = "shown_body"
+
 
 OPEN = frozenset({DeadLetter.State.OPEN})
+
+STATE = {
+    DeadLetter.State.OPEN: Look("danger", "mark_email_unread"),
+    DeadLetter.State.REDRIVEN: Look("success", "replay"),
+    DeadLetter.State.DISCARDED: QUIET,
+}
+
+
+class CodeFilter(admin.SimpleListFilter):
+    """By what they are."""
+
+    title = "kind"
+    parameter_name = "code"
+
+    def lookups(self, *_: Any) -> list[tuple[str, str]]:
+        return [("invalid_message", "cannot be read"), ("exhausted", "attempts used up")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
+        return queryset.filter(code=self.value()) if self.value() else queryset
 
 
 def redrive(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
@@ -34,7 +64,7 @@ def discard(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(OperableAdmin):
+class DeadLetterAdmin(CausesAdmin, RawAdmin):
     """The list of dead letters, and the page of each."""
 
     operations = (
@@ -58,12 +88,30 @@ class DeadLetterAdmin(OperableAdmin):
     empty_state = "No dead letter: every message could be read, and none ran out of attempts."
     search_help_text = "A whole notification id or correlation id."
     ordering = ("-id",)
-    list_display = ("id", "code", "why", "notification_id", "size", "count", "state", when_short("last_seen_at"))
-    list_filter = ("state",)
-    readonly_fields = ("why", "closed_because", "shown_body")
+    list_display = (
+        "shown_id",
+        "state_badge",
+        "code",
+        "why",
+        "of",
+        "bytes",
+        "count",
+        when_short("first_seen_at"),
+        when_short("last_seen_at"),
+        "closed_because",
+    )
+    list_filter = ("state", CodeFilter)
+    also_audited = (AuditEntry.Action.LOOK,)
+    readonly_fields = ("state_badge", "why", "closed_because", "bytes", "shown_body", "withheld_body")
     fieldsets = (
-        ("What happened", {"fields": ("code", "why", "state", "closed_because", "notification_id", "correlation_id")}),
-        ("When", {"fields": ("count", when("first_seen_at"), when("last_seen_at"))}),
+        (
+            "What happened",
+            {"fields": ("code", "why", "state_badge", "closed_because", "notification_id", "correlation_id")},
+        ),
+        (
+            "When",
+            {"fields": ("count", when("first_seen_at"), when("last_seen_at"), when("redrive_at", "to be redriven"))},
+        ),
         (
             "Who has been told",
             {
@@ -76,8 +124,24 @@ class DeadLetterAdmin(OperableAdmin):
                 )
             },
         ),
-        ("The message", {"fields": ("size", "body_hash", "shown_body")}),
+        ("The message", {"fields": ("bytes", "body_hash", BODY)}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        """Bodies of up to 64 KiB stay where they are until one is looked at."""
+        letters: QuerySet[DeadLetter] = super().get_queryset(request).defer("body")
+        return letters
+
+    def get_fieldsets(self, request: HttpRequest, obj: DeadLetter | None = None) -> Any:
+        """What a push says only to who may see it."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if request.user.has_perm("deliveries.payload"):
+            return fieldsets
+        shown = tuple("withheld_body" if field == BODY else field for field in fieldsets[-1][1]["fields"])
+        return (*fieldsets[:-1], (fieldsets[-1][0], {"fields": shown}))
+
+    def raw(self, row: DeadLetter) -> str:
+        return bytes(row.body).decode(errors="replace")
 
     def matching(self, term: str) -> Q:
         return Q(notification_id=term) | Q(correlation_id=term)
@@ -102,6 +166,28 @@ class DeadLetterAdmin(OperableAdmin):
             )
             for row in letters
         ]
+
+    @admin.display(description="id")
+    def shown_id(self, letter: DeadLetter) -> str:
+        return format_html("{} {}", letter.pk, sample_badge(letter))
+
+    @admin.display(description="state")
+    def state_badge(self, letter: DeadLetter) -> SafeString:
+        if letter.redrive_at is not None:
+            return badge("to be redriven", Look("info", "schedule"), "It waits for its turn.")
+        return badge(letter.state, STATE[DeadLetter.State(letter.state)])
+
+    @admin.display(description="notification")
+    def of(self, letter: DeadLetter) -> str:
+        return long(letter.notification_id) if letter.notification_id else NOTHING
+
+    @admin.display(description="size")
+    def bytes(self, letter: DeadLetter) -> str:
+        return f"{letter.size:,} bytes"
+
+    @admin.display(description="body")
+    def withheld_body(self, _letter: DeadLetter) -> str:
+        return withheld("What it says")
 
     @admin.display(description="note")
     def closed_because(self, letter: DeadLetter) -> str:

@@ -13,8 +13,9 @@ from django.http import HttpRequest
 from deliveries import operations
 from deliveries.console.base import numbers
 from deliveries.console.columns import device, when, when_short
+from deliveries.console.fleet import heard_lately, living
 from deliveries.console.operating import Chosen, OperableAdmin, Operation
-from deliveries.console.words import pruning_notices
+from deliveries.console.troubles import pruning
 from deliveries.masking import fingerprint
 from deliveries.models import AuditEntry, DeadToken
 from deliveries.operations import Outcome, Who
@@ -103,7 +104,7 @@ class DeadTokenAdmin(OperableAdmin):
         return Q(token_hash__startswith=term.lower())
 
     def notices(self) -> list[str]:
-        return pruning_notices()
+        return [trouble.sentence for trouble in pruning(living(heard_lately()))]
 
     def standing(self, row: DeadToken) -> str:
         return row.fate if row.held_at is None else HELD

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.html import format_html
 
 from deliveries import operations
-from deliveries.console import words
-from deliveries.console.base import LedgerInline, StatusFilter
+from deliveries.console import finding, words
+from deliveries.console.base import LedgerInline
 from deliveries.console.brakes import HeldUpAdmin
 from deliveries.console.columns import NOTHING, brief, device, indented, long, when, when_short
+from deliveries.console.filters import CodeFilter, StatusFilter, TemplateFilter, TimeFilter
 from deliveries.console.operating import Chosen, Operation
+from deliveries.console.paging import Condition
 from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
+from deliveries.console.samples import sample_badge
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
 
@@ -104,7 +107,7 @@ class NotificationAdmin(HeldUpAdmin):
     empty_state = (
         "No notification yet. `python manage.py apikey <name>` makes a key to POST one with to /api/v1/notifications/."
     )
-    search_help_text = "A whole notification id, user id or correlation id."
+    search_help_text = finding.HELP
     ordering = ("-created_at",)
     list_display = (
         "shown_id",
@@ -115,7 +118,8 @@ class NotificationAdmin(HeldUpAdmin):
         when_short("created_at", "accepted"),
         "took",
     )
-    list_filter = (("status", StatusFilter),)
+    list_filter = (StatusFilter, TimeFilter, CodeFilter, TemplateFilter)
+    list_filter_submit = True
     inlines = (DeliveriesInline, HistoryInline)
     readonly_fields = ("cause", "next_step", "report", "priority", "guarantee", "message")
     fieldsets = (
@@ -151,8 +155,8 @@ class NotificationAdmin(HeldUpAdmin):
         ),
     )
 
-    def matching(self, term: str) -> Q:
-        return Q(pk=term) | Q(user_id=term) | Q(correlation_id=term)
+    def condition(self, term: str) -> Condition:
+        return finding.notifications(term)
 
     def chosen(self, keys: Sequence[str]) -> list[Chosen]:
         own = PushDelivery.objects.filter(notification=OuterRef("pk"))
@@ -168,7 +172,7 @@ class NotificationAdmin(HeldUpAdmin):
 
     @admin.display(description="notification id")
     def shown_id(self, notification: Notification) -> str:
-        return long(notification.pk)
+        return format_html("{} {}", long(notification.pk), sample_badge(notification))
 
     @admin.display(description="cause")
     def cause(self, notification: Notification) -> str:

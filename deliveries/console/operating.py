@@ -149,7 +149,7 @@ class OperableAdmin(LedgerAdmin):
         """With a button for each operation that fits the row, and what has been done to it before."""
         row = context["original"]
         actions = (*self.also_audited, *(operation.action for operation in self.operations))
-        context |= {"buttons": self._buttons(request, row), "actions_taken": actions_on(self.subject(row), actions)}
+        context |= {"buttons": self._buttons(request, row), "actions_taken": actions_on([self.subject(row)], actions)}
         page: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return page
 

@@ -6,19 +6,28 @@ from collections.abc import Sequence
 
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.utils.html import format_html
 
 from deliveries import operations
-from deliveries.console.base import StatusFilter, numbers
+from deliveries.console import finding
+from deliveries.console.base import numbers
 from deliveries.console.brakes import HeldUpAdmin
-from deliveries.console.columns import device, indented, when, when_short
+from deliveries.console.columns import device, indented, long, when, when_short
+from deliveries.console.filters import (
+    AttemptsFilter,
+    CodeFilter,
+    DeliveryTemplateFilter,
+    PlatformFilter,
+    StatusFilter,
+    TimeFilter,
+    UnknownFilter,
+)
 from deliveries.console.operating import Chosen, Operation
+from deliveries.console.paging import Condition
+from deliveries.console.samples import sample_badge
 from deliveries.masking import conceal_text
-from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
+from deliveries.models import ENDS, AuditEntry, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
-
-#: A correlation id is shared by few notifications; more than these are not looked through.
-MOST_CORRELATED = 1000
-
 
 #: Deliveries that a provider has accepted once: only force sends them again.
 ACCEPTED_BEFORE = Q(status=Status.SENT) | Q(forced_resends__gt=0)
@@ -51,11 +60,11 @@ class PushDeliveryAdmin(HeldUpAdmin):
     )
 
     empty_state = "No delivery yet: the first one is written when a notification is sent."
-    search_help_text = "A whole notification id, user id or correlation id."
+    search_help_text = finding.HELP
     ordering = ("-created_at",)
     list_display = (
         "id",
-        "notification_id",
+        "of",
         "status",
         "error_code",
         "user_id",
@@ -63,7 +72,16 @@ class PushDeliveryAdmin(HeldUpAdmin):
         "tries",
         when_short("sent_at"),
     )
-    list_filter = (("status", StatusFilter),)
+    list_filter = (
+        StatusFilter,
+        TimeFilter,
+        CodeFilter,
+        DeliveryTemplateFilter,
+        PlatformFilter,
+        AttemptsFilter,
+        UnknownFilter,
+    )
+    list_filter_submit = True
     readonly_fields = ("shown_body", "shown_data")
     fieldsets = (
         (
@@ -94,11 +112,8 @@ class PushDeliveryAdmin(HeldUpAdmin):
         ("What it says", {"fields": ("title", "shown_body", "shown_data")}),
     )
 
-    def matching(self, term: str) -> Q:
-        """Found in two steps: an OR across two tables would use no index."""
-        correlated = Notification.objects.filter(correlation_id=term).values_list("pk", flat=True)
-        ids = [term, *correlated[:MOST_CORRELATED]]
-        return Q(notification_id__in=ids) | Q(user_id=term)
+    def condition(self, term: str) -> Condition:
+        return finding.deliveries(term)
 
     def subject(self, row: PushDelivery) -> str:
         return row.notification_id
@@ -118,6 +133,10 @@ class PushDeliveryAdmin(HeldUpAdmin):
             )
             for row in rows.filter(pk__in=numbers(keys)).select_related("notification").order_by("-created_at")
         ]
+
+    @admin.display(description="notification id")
+    def of(self, delivery: PushDelivery) -> str:
+        return format_html("{} {}", long(delivery.notification_id), sample_badge(delivery))
 
     @admin.display(description="tries")
     def tries(self, delivery: PushDelivery) -> str:

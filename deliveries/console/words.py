@@ -8,7 +8,6 @@ from itertools import groupby
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,7 +15,6 @@ from deliveries.endings import DRY_RUN
 from deliveries.masking import conceal_text
 from deliveries.models import ENDS, Notification, PushDelivery, Status, Worker
 from deliveries.operations import Outcome
-from deliveries.prune_guard import stopped
 
 #: What came of an operation that did something, behind the number of rows.
 DONE = {
@@ -28,13 +26,10 @@ DONE = {
     "believed": "counted as dead from now on",
     "forgotten": "counted as living, and will be tried again",
     "lifted": "lifted: what waited for it is due",
+    "paused": "paused: nothing is sent through it until somebody resumes",
+    "resumed": "resumed: what waited is sent, and sends climb back to their full pace within a minute",
     "revoked": "revoked: calls with such a key answer 401 from now on",
 }
-
-HELD_ON = (
-    "Their tokens are held: tried as usual, and the user service is not told of them. Check the credentials and the "
-    "project (FCM_PROJECT_ID). Then forget what is held, or believe it if those devices are really gone."
-)
 
 SENTENCES = 5  # of one kind, in one message
 
@@ -77,9 +72,7 @@ def advice(notification: Notification) -> str:
     """What to do about it; empty where the cause says it or nothing needs doing."""
     if notification.status in ENDS:
         return ADVICE.get(notification.error_code, "")
-    if not _anybody_works():
-        return f"No worker is alive. Start one: {worker_command()}"
-    return ""
+    return no_worker()
 
 
 def report(notification: Notification) -> str:
@@ -96,6 +89,11 @@ def report(notification: Notification) -> str:
         return "The gateway is about to be told."
     tried = f"{notification.report_attempts} attempts" if notification.report_attempts > 1 else "1 attempt"
     return f"The gateway is still owed word of it after {tried}: {notification.report_error}"
+
+
+def no_worker() -> str:
+    """What to do where no worker is alive; empty where one is."""
+    return "" if _anybody_works() else f"No worker is alive. Start one: {worker_command()}"
 
 
 def worker_command() -> str:
@@ -169,16 +167,6 @@ def _what_it_waits_for(notification: Notification) -> str:
     return "It is due, and waits for a worker."
 
 
-def pruning_notices() -> list[str]:
-    """A sentence for each provider of whose dead tokens there are too many to be believed."""
-    told = _living().values_list("breakers", flat=True)
-    return [f"Pruning has stopped: {verdicts.in_words(name)}. {HELD_ON}" for name, verdicts in stopped(told).items()]
-
-
 def _anybody_works() -> bool:
-    return _living().exists()
-
-
-def _living() -> QuerySet[Worker]:
     lease = timedelta(seconds=settings.PUSH.delivery_lease)
-    return Worker.objects.filter(heartbeat_at__gt=Now() - lease)
+    return Worker.objects.filter(heartbeat_at__gt=Now() - lease).exists()

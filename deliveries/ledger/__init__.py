@@ -9,6 +9,7 @@ from deliveries.ledger.accepting import Accept, Accepted, DeadLettered
 from deliveries.ledger.braking import Braked, Lift, PausesOver, TidyBrakes
 from deliveries.ledger.claiming import Claim, ClaimSuspects
 from deliveries.ledger.dead_tokens import TokenAlive, TokenDied
+from deliveries.ledger.pausing import Pause, Resume
 from deliveries.ledger.releasing import Forgotten, ReleaseOrphans, ReleaseWorker
 from deliveries.ledger.sending import Abandon, Landed, Started, StartSends
 from deliveries.ledger.settling import Attempted, Reported, Settle
@@ -27,10 +28,12 @@ __all__ = [
     "Forgotten",
     "Landed",
     "Lift",
+    "Pause",
     "PausesOver",
     "ReleaseOrphans",
     "ReleaseWorker",
     "Reported",
+    "Resume",
     "Settle",
     "StartSends",
     "Started",

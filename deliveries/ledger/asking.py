@@ -1,4 +1,4 @@
-"""Questions to the database that are given up after some seconds, whatever hangs: for health and for the doctor."""
+"""Questions to the database that are given up after some seconds, whatever hangs: of health, doctor and tallies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def ask(question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> 
     more. `statement_timeout` alone needs a server that works, and to cancel needs one that answers: psycopg waits
     another 10 s for it.
     """
-    return asyncio.run(_answer(conninfo(), question, seconds))
+    return asyncio.run(answer(conninfo(), question, seconds))
 
 
-async def _answer(address: str, question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
+async def answer(address: str, question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
+    """The same on a loop that is running. What the question changes it has to commit itself."""
     address, connecting = spread(address, seconds)
     async with asyncio.timeout(connecting):
         connection = await psycopg.AsyncConnection.connect(address)

@@ -26,6 +26,10 @@ class Hand:
         return {"worker": self.worker_id, "lease": self.lease}
 
 
+#: What is written in this name is in nobody's work, and so due at once for any worker.
+NOBODY = Hand(worker_id=None, lease=0)
+
+
 class Change(Protocol):
     """One change. `rank` orders the kinds within a transaction."""
 

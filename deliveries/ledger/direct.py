@@ -7,10 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from deliveries.ledger.change import Change, Hand
-
-#: What it writes is in nobody's work, and so due at once for any worker.
-NOBODY = Hand(worker_id=None, lease=0)
+from deliveries.ledger.change import NOBODY, Change
 
 
 def write(changes: Sequence[Change]) -> list[Any]:

@@ -50,7 +50,7 @@ SELECT '', key, NULL, NULL FROM brakes b WHERE key = ANY(string_to_array(%(keys)
 BRAKES = f"""
 SELECT key, scope, round, code, advice, pace, full_pace, taken, taken_urgent, {SINCE} AS since
 FROM brakes b WHERE key = ANY(string_to_array(%(keys)s, ','))
-ORDER BY array_position(ARRAY['process', 'project'], scope::text)
+ORDER BY array_position(ARRAY['operator', 'process', 'project'], scope::text)
 """
 
 TAKE_PLACES = """
@@ -59,10 +59,13 @@ FROM json_to_recordset(%(rows)s::json) AS i(key text, taken float8, taken_urgent
 WHERE b.key = i.key
 """
 
+# As a notification does, nobody waits beyond the expiry: an operator's pause may last for years.
 HOLD = """
 UPDATE push_deliveries d
 SET status = i.status, error_code = i.code, error_message = i.reason, brake_round = i.round, updated_at = now(),
-    next_attempt_at = now() + make_interval(secs => i.wait)
+    next_attempt_at = CASE WHEN i.wait IS NOT NULL THEN least(
+        now() + make_interval(secs => i.wait),
+        (SELECT expires_at FROM notifications n WHERE n.notification_id = d.notification_id)) END
 FROM json_to_recordset(%(rows)s::json) AS i(
     send_token bigint, notification_id text, status text, code text, reason text, round bigint, wait float8)
 WHERE d.notification_id = i.notification_id AND d.send_token = i.send_token AND d.status = 'sending'
@@ -133,6 +136,7 @@ def held_before(cursor: Cursor[Any], deliveries: Sequence[Delivery]) -> tuple[di
 def brake_keys(delivery: Delivery, token_hash: str, worker_id: UUID | None) -> dict[str, str]:
     """The keys of the brakes that hold for a delivery, by scope."""
     return {
+        "operator": pause_key(delivery.provider),
         "project": delivery.provider,
         "process": process_key(worker_id, delivery.provider),
         "topic" if delivery.target == "topic" else "device": token_hash,
@@ -144,12 +148,18 @@ def process_key(worker_id: UUID | None, provider: str) -> str:
     return f"{worker_id}/{provider}"
 
 
+def pause_key(provider: str) -> str:
+    """The key of the brake by which operators pause a provider, whatever brakes it puts on by itself."""
+    return f"operator/{provider}"
+
+
 def _looked_up(
     cursor: Cursor[Any], deliveries: Sequence[Delivery], hashes: dict[int, str], hand: Hand
 ) -> tuple[dict[int, Death], list[str]]:
     """What is known of the devices of these sends, by send token, and the keys of the brakes that are on for any."""
     digits = ",".join(hashes.values())
-    wide = [key for name in {d.provider for d in deliveries} for key in (name, process_key(hand.worker_id, name))]
+    names = {delivery.provider for delivery in deliveries}
+    wide = [key for name in names for key in (name, process_key(hand.worker_id, name), pause_key(name))]
     cursor.execute(LOOK, {"hashes": digits, "keys": ",".join([digits, *wide])})
     found = cursor.fetchall()
     known = {hashed: Death(*death) for hashed, *death in found if hashed}

@@ -10,13 +10,13 @@ from psycopg import Cursor
 
 from deliveries.ledger.accepting import Accept
 from deliveries.ledger.audit import Audited, write_down
-from deliveries.ledger.change import Hand
+from deliveries.ledger.change import NOBODY, Hand
 from deliveries.models import AuditEntry, DeadLetter
 
 # A report that it could not be accepted is owed no longer: the gateway hears how the notification ends.
 CLOSE = """
-UPDATE dead_letters SET state = %(state)s, note = %(reason)s,
-    report_due_at = CASE WHEN %(state)s = 'discarded' THEN report_due_at END
+UPDATE dead_letters SET state = %(state)s::text, note = %(reason)s, redrive_at = NULL,
+    report_due_at = CASE WHEN %(state)s::text = 'discarded' THEN report_due_at END
 WHERE id IN (SELECT id FROM dead_letters WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE) AND state = 'open'
 RETURNING id
 """
@@ -38,7 +38,8 @@ class Redrive:
         by = changes[0].by
         closed = _close(cursor, [c.letter_id for c in changes], DeadLetter.State.REDRIVEN, by)
         open_ = [change for change in changes if change.letter_id in closed]
-        accepted = Accept.apply(cursor, [change.accept for change in open_], hand) if open_ else []
+        # Nobody's, also where a worker asks: it only reads again, and whoever has room carries it.
+        accepted = Accept.apply(cursor, [change.accept for change in open_], NOBODY) if open_ else []
         codes = {c.letter_id: "known" if a is None else "redriven" for c, a in zip(open_, accepted, strict=True)}
         details = {str(c.letter_id): {"notification_id": c.accept.request.notification_id} for c in open_}
         write_down(cursor, AuditEntry.Action.REDRIVE, by, details)

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from deliveries.ledger.audit import Audited, write_down
 from deliveries.ledger.change import Hand, rows
 from deliveries.models import ENDS, AuditEntry
+from deliveries.models.samples import SOURCE
 
 #: Seconds within which another resend of the same notification counts as the same one: a double click, two operators
 #: at the same fault, a request that was repeated because its answer was lost.
@@ -23,7 +24,7 @@ SHORTEST_TIME = 60.0
 # wait for one of them while holding others is a deadlock (17 in 180 calls, before).
 LOCK = """
 SELECT notification_id FROM notifications
-WHERE notification_id = ANY(%(ids)s) AND worker_id IS NULL AND status = ANY(%(ends)s)
+WHERE notification_id = ANY(%(ids)s) AND worker_id IS NULL AND status = ANY(%(ends)s) AND source <> %(sample)s
 ORDER BY notification_id FOR UPDATE
 """
 
@@ -70,12 +71,12 @@ RETURNING d.notification_id, d.id, d.unknown_count, chosen.accepted, chosen.prov
 """
 
 CLOSE_LETTERS = """
-UPDATE dead_letters SET state = 'redriven', note = %(reason)s
+UPDATE dead_letters SET state = 'redriven', note = %(reason)s, redrive_at = NULL
 WHERE notification_id = ANY(%(ids)s) AND code = 'exhausted' AND state = 'open'
 """
 
 LOOK = """
-SELECT n.notification_id, n.status, n.resends, n.worker_id IS NOT NULL AS in_work,
+SELECT n.notification_id, n.source, n.status, n.resends, n.worker_id IS NOT NULL AS in_work,
        n.resent_at > now() - make_interval(secs => %(same)s) AS just_resent,
        array(SELECT id FROM push_deliveries d WHERE d.notification_id = n.notification_id) AS delivery_ids
 FROM notifications n WHERE n.notification_id = ANY(%(ids)s)
@@ -109,6 +110,7 @@ class Resend:
     def apply(cls, cursor: Cursor[Any], changes: Sequence[Resend], hand: Hand) -> list[Resent]:
         """For changes by one asker, each of another notification."""
         parameters = rows(changes) | {"ids": [c.notification_id for c in changes], "ends": [end.value for end in ENDS]}
+        parameters["sample"] = SOURCE
         cursor.execute(LOCK, parameters)
         parameters["ids"] = [row[0] for row in cursor.fetchall()]
         cursor.execute(REOPEN, parameters)
@@ -154,6 +156,8 @@ def _why_not(change: Resend, row: dict[str, Any] | None) -> str:
         return "unknown_notification"
     if change.delivery_ids is not None and not set(change.delivery_ids) & set(row["delivery_ids"]):
         return "unknown_delivery"
+    if row["source"] == SOURCE:
+        return "sample"
     if row["status"] not in ENDS or row["in_work"]:
         return "under_way"
     if change.seen not in (None, row["resends"]):

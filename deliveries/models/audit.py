@@ -14,11 +14,22 @@ class AuditEntry(models.Model):
         CANCEL = "cancel", "cancel"
         REDRIVE = "redrive", "redrive"
         DISCARD = "discard", "discard"
+        STOP = "stop", "stop"
         FORGET = "forget", "forget"
         BELIEVE = "believe", "believe"
         LIFT = "lift", "lift"
+        PAUSE = "pause", "pause"
+        RESUME = "resume", "resume"
+        EXPORT = "export", "export"
         KEY_MADE = "key made", "key made"
         KEY_REVOKED = "key revoked", "key revoked"
+        LOOK = "look", "look at it raw"
+        USER_MADE = "user made", "user made"
+        USER_CHANGED = "user changed", "user changed"
+        USER_DELETED = "user deleted", "user deleted"
+        ROLE_MADE = "role made", "role made"
+        ROLE_CHANGED = "role changed", "role changed"
+        ROLE_DELETED = "role deleted", "role deleted"
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(db_default=Now())
@@ -34,6 +45,8 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["-at"], name="audit_newest"),
             models.Index(fields=["subject"], name="audit_subject"),
+            models.Index(fields=["action", "-at"], name="audit_action"),
+            models.Index(fields=["actor", "-at"], name="audit_actor"),
         ]
 
     def __str__(self) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+
+#: Until when a pause lasts that a person ends.
+UNTIL_RESUMED = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 class Brake(models.Model):
@@ -17,6 +20,7 @@ class Brake(models.Model):
         DEVICE = "device", "device: pushes to one device"
         TOPIC = "topic", "topic: pushes to one topic"
         PROCESS = "process", "process: everything that one worker process sends"
+        OPERATOR = "operator", "operator: everything that this provider sends, until a person resumes it"
 
     id = models.BigAutoField(primary_key=True)
     key = models.CharField(max_length=128, unique=True, help_text="what it holds for, as sends look for it")
@@ -46,6 +50,11 @@ class Brake(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.subject}: {self.code}"
+
+    @property
+    def awaits_a_person(self) -> bool:
+        """Whether it ends only when somebody resumes."""
+        return self.until >= UNTIL_RESUMED
 
     @property
     def last_turn(self) -> datetime:

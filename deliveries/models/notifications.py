@@ -6,6 +6,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from deliveries.models import samples
 from deliveries.models.columns import moment
 from deliveries.models.status import Status
 
@@ -93,7 +94,7 @@ class Notification(models.Model):
             models.Index(fields=["-created_at"], name="notifications_newest"),
             # What ended in a minute, for the tallies. A few entries for thousands of rows, which still change in place.
             BrinIndex(fields=["ended_at"], name="notifications_ended", autosummarize=True, pages_per_range=32),
-            models.Index(fields=["user_id"], name="notifications_user"),
+            models.Index(fields=["user_id", "-created_at"], name="notifications_of_user"),
             models.Index(fields=["correlation_id"], name="notifications_correlation"),
             # Without the sunny path, whose rows so change in place (HOT).
             models.Index(
@@ -101,10 +102,16 @@ class Notification(models.Model):
                 name="notifications_troubled",
                 condition=~models.Q(error_code=""),
             ),
+            models.Index(fields=["-created_at"], name="notifications_in_trouble", condition=~models.Q(error_code="")),
         ]
 
     def __str__(self) -> str:
         return self.notification_id
+
+    @property
+    def is_sample(self) -> bool:
+        """Made up by the demo."""
+        return self.source == samples.SOURCE
 
 
 class PushDelivery(models.Model):
@@ -155,8 +162,14 @@ class PushDelivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["-created_at"], name="deliveries_newest"),
-            models.Index(fields=["user_id"], name="deliveries_user"),
+            models.Index(fields=["user_id", "-created_at"], name="deliveries_of_user"),
+            # As with notifications: none has an entry of the sunny path, whose rows change in place.
             models.Index(fields=["error_code", "-id"], name="deliveries_troubled", condition=~models.Q(error_code="")),
+            models.Index(
+                fields=["error_code", "-created_at"], name="deliveries_by_code", condition=~models.Q(error_code="")
+            ),
+            models.Index(fields=["-created_at"], name="deliveries_in_trouble", condition=~models.Q(error_code="")),
+            models.Index(fields=["-created_at"], name="deliveries_unknown", condition=models.Q(unknown_count__gt=0)),
             models.Index(
                 fields=["brake_round"], name="deliveries_braked", condition=models.Q(brake_round__isnull=False)
             ),
@@ -164,6 +177,11 @@ class PushDelivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.notification_id} #{self.pk}"
+
+    @property
+    def is_sample(self) -> bool:
+        """Made up by the demo."""
+        return self.device_token.startswith(samples.MARK)
 
 
 class PushAttempt(models.Model):

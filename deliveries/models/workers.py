@@ -15,6 +15,10 @@ class Worker(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now())
     in_flight = models.IntegerField(db_default=0)
+    threads_alive = models.SmallIntegerField(null=True, blank=True)
+    threads_expected = models.SmallIntegerField(
+        null=True, blank=True, help_text="without one of them it would end itself: see the watchdog"
+    )
     breakers = models.JSONField(db_default={}, help_text="state of each circuit breaker, by upstream")
 
     class Meta:

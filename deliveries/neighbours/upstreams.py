@@ -87,10 +87,10 @@ class Upstream:
             if there is not None:
                 answer = await self._asked(method, there, headers, body)
         except HttpFault as fault:
-            ticket.failure()
+            ticket.failure(str(fault))
             raise self._trouble("unreachable", f"could not be asked: {fault}") from None
         if answer.status >= 500:
-            ticket.failure()
+            ticket.failure(str(answer.status))
             after = _wait(answer) if answer.status == 503 else None
             raise self._trouble("error", f"answered {answer.status}", http_status=answer.status, after=after)
         if answer.status < 400:

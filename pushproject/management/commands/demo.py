@@ -1,7 +1,7 @@
 """`make demo`: the whole service on one machine, beside the sandbox, with something to look at.
 
-1. stop what a killed demo left, 2. start the sandbox, 3. migrate, make an operator and an API key,
-4. start `manage.py serve`, 5. send one notification of every ending, 6. say where to look.
+1. stop what a killed demo left, 2. start the sandbox, 3. migrate, make an operator, an API key and, the first time,
+a day of sample history, 4. start `manage.py serve`, 5. send one notification of every ending, 6. say where to look.
 """
 
 import secrets
@@ -17,8 +17,10 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
+from django.utils import timezone
 
 from deliveries.api import keys
+from deliveries.ledger import samples
 from pushproject.demo import Demo, DemoError, alone, port
 
 OUTCOME_SECONDS = 20
@@ -60,6 +62,8 @@ class Command(BaseCommand):
         demo.start_sandbox()
         call_command("migrate", verbosity=0)
         password, key = operator_password(), keys.create("demo", actor="shell demo").key  # the last demo's key ends
+        if samples.are_wanted():
+            samples.seed(timezone.now())
         connections["default"].close()
         demo.start_service()
         self.stdout.write(f"Up after {time.monotonic() - began:.1f} s. One of every ending:\n\n")
@@ -80,18 +84,20 @@ class Command(BaseCommand):
             self.stdout.write(f"  {notification_id:16} {about:28} -> {ending}")
 
     def invite(self, demo: Demo, password: str, key: str, run: str) -> None:
-        """Where to look, and two commands to try."""
+        """Two commands to try, and where to look: at the dashboard first."""
         address = f"{demo.web}/api/v1/notifications/"
         header = f"-H {shlex.quote(f'Authorization: Bearer {key}')}"
         json = "-H 'Content-Type: application/json'"
         body = f'{{"notification_id":"hello-{run}","user_id":"ok-you","template_id":"welcome"}}'
         lines = (
-            f"\n  console  {demo.web}/admin/ (user operator, password {password})",
-            f"  phone    {demo.sandbox}/phone",
-            f"  logs     {demo.directory}",
             "\nSend one, and see what became of it:\n",
             f"curl -i -X POST {address} {header} {json} -d '{body}'",
             f"curl -i {address}hello-{run}/ {header}",
+            f"\n  logs     {demo.directory}",
+            f"  phone    {demo.sandbox}/phone",
+            f"  console  {demo.web}/admin/ (user operator, password {password})",
+            "\nThe console opens on the dashboard. When it first starts, the demo puts a day of sample history there,",
+            "marked as such; one click removes it for good.",
             "\nCtrl-C stops everything.",
         )
         for line in lines:

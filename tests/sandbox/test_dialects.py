@@ -14,18 +14,6 @@ from tests.sandbox_process import REPORT, Sandbox, running
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running(tmp_path_factory.mktemp("sandbox"), "--slow", "0.4", "--hang", "0.6") as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(world: Sandbox) -> Sandbox:
-    world.clear()
-    return world
-
-
-@pytest.fixture(scope="module")
 def ancestor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with running(tmp_path_factory.mktemp("ancestor"), "--dialect", "ancestor") as sandbox:
         yield sandbox

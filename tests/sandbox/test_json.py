@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,22 +10,8 @@ import requests
 from tests.sandbox_process import (
     Sandbox,
     fcm_code,
-    running,
     violated,
 )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running(tmp_path_factory.mktemp("sandbox"), "--slow", "0.4", "--hang", "0.6") as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(world: Sandbox) -> Sandbox:
-    world.clear()
-    return world
-
 
 PARSER_REFUSES = [
     ({"token": "ok-1", "x": 1}, "message"),

@@ -5,25 +5,12 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.sandbox_process import Sandbox, eventually, running, tagged
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running(tmp_path_factory.mktemp("sandbox"), "--slow", "0.4", "--hang", "0.6") as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(world: Sandbox) -> Sandbox:
-    world.clear()
-    return world
+from tests.sandbox_process import Sandbox, eventually, tagged
 
 
 def test_the_phone_shows_a_push_escaped_and_whose_it_is(sandbox: Sandbox) -> None:

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.sandbox_process import REPORT, Sandbox, running
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running(tmp_path_factory.mktemp("sandbox"), "--slow", "0.4", "--hang", "0.6") as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(world: Sandbox) -> Sandbox:
-    world.clear()
-    return world
+from tests.sandbox_process import REPORT, Sandbox
 
 
 def user_data(sandbox: Sandbox, user: str) -> dict[str, Any]:

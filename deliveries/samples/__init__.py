@@ -1,0 +1,1 @@
+"""Samples: a day of history that never was, so that who starts the demo sees what the console is for."""
