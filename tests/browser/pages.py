@@ -4,9 +4,11 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.urls import reverse
 
+from deliveries import redriving
 from deliveries.models import ApiKey, AuditEntry, Brake, DeadLetter, DeadToken, Notification, PushDelivery, Worker
 
 Where = Callable[[], str]
@@ -55,6 +57,18 @@ def token() -> DeadToken | None:
     return DeadToken.objects.order_by("id").first()
 
 
+def cause(operation: str) -> Where:
+    def where() -> str:
+        first = redriving.causes()[0]
+        return reverse(f"admin:deliveries_deadletter_causes_{operation}", query={"code": first.code, "key": first.key})
+
+    return where
+
+
+def raw(row: Callable[[], Model | None]) -> Where:
+    return lambda: one(row)().replace("/change/", "/raw/")
+
+
 def brake() -> Brake | None:
     return Brake.objects.filter(scope="project").first() or Brake.objects.first()
 
@@ -72,10 +86,16 @@ PAGES: dict[str, Where] = {
     "delivery-failed": one(delivery(status="failed")),
     "dead-letters": lists("deliveries_deadletter"),
     "dead-letter": one(letter),
+    "dead-letters-by-reason": lambda: reverse("admin:deliveries_deadletter_causes"),
+    "redrive-a-reason": cause("redrive"),
+    "discard-a-reason": cause("discard"),
+    "unmasked": raw(letter),
     "dead-tokens": lists("deliveries_deadtoken"),
     "dead-token": one(token),
     "workers": lists("deliveries_worker"),
     "worker": one(Worker.objects.first),
+    "providers": lambda: reverse("admin:providers"),
+    "pause": lambda: reverse("admin:pause_provider", args=["fcm"]),
     "brakes": lists("deliveries_brake"),
     "brake": one(brake),
     "api-keys": lists("deliveries_apikey"),
@@ -84,7 +104,9 @@ PAGES: dict[str, Where] = {
     "audit-log": lists("deliveries_auditentry"),
     "audit-entry": one(AuditEntry.objects.first),
     "users": lists("auth_user"),
+    "user": one(User.objects.first),
     "roles": lists("auth_group"),
+    "role": one(Group.objects.first),
     "resend": confirms("resend", notification(status="failed")),
     "cancel": confirms("cancel", notification(status="pending")),
     "redrive": confirms("redrive", letter),
@@ -95,4 +117,14 @@ PAGES: dict[str, Where] = {
 }
 
 #: The lists, which say what to do where they are empty.
-LISTS = [name for name in PAGES if name.endswith("s") and name not in ("users", "roles")]
+LISTS = (
+    "notifications",
+    "deliveries",
+    "dead-letters",
+    "dead-letters-by-reason",
+    "dead-tokens",
+    "workers",
+    "brakes",
+    "api-keys",
+    "audit-log",
+)

@@ -1,6 +1,7 @@
 """Each thing that operators do in the console is done, and is in the audit log with its reason."""
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
@@ -93,3 +94,31 @@ def test_a_key_is_made_is_shown_once_and_is_revoked(visit, console):
     assert key not in page.content()
     press_and_confirm(page, "Revoke")
     eventually(lambda: ApiKey.objects.get(name="browser").revoked_at)
+
+
+def test_a_provider_is_paused_and_resumed(visit, console):
+    page = visit().look(pages.PAGES["pause"]())
+    confirm(page, "Pause")
+    expect(page.locator("#main")).to_contain_text("user root")
+    id = console.send("ada")
+    assert not query("SELECT 1 FROM push_deliveries WHERE notification_id = %s AND status = 'sent'", id)
+    page.goto(reverse("admin:resume_provider", args=["fcm"]))
+    confirm(page, "Resume")
+    eventually(lambda: status(id) == "sent")
+    assert audited("pause", "fcm") and audited("resume", "fcm")
+
+
+def test_all_letters_of_a_reason_are_redriven_at_a_rate(visit, console):
+    page = visit().look(pages.PAGES["dead-letters-by-reason"]())
+    page.get_by_role("link", name="Redrive all").first.click()
+    page.get_by_label("Letters a minute").fill("600")
+    confirm(page, "Redrive")
+    expect(page.locator("#main")).to_contain_text("will be redriven, 600 a minute")
+
+
+def test_a_body_is_seen_unmasked_and_the_look_is_written_down(visit, console):
+    letter = pages.letter()
+    page = visit().look(pages.raw(lambda: letter)())
+    confirm(page, "Show it")
+    expect(page.locator("pre").first).to_have_text(letter.body.decode())
+    assert audited("look", str(letter.pk))

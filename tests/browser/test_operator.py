@@ -55,7 +55,7 @@ def resent(id: str, times: int = 1) -> bool:
 
 
 def find_and_resend(page: Page, user: str, id: str) -> None:
-    page.locator("#nav-sidebar").get_by_role("link", name="Notifications").click()
+    page.locator("#nav-sidebar").get_by_role("link", name=re.compile("Notifications")).click()
     page.get_by_role("textbox").first.fill(user)
     page.get_by_role("textbox").first.press("Enter")
     page.get_by_role("link", name=id).first.click()

@@ -36,8 +36,9 @@ def test_a_page_bars_nobody_and_asks_nothing_of_elsewhere(name, visit, broken_wo
 @pytest.mark.parametrize("name", ["dashboard", *LISTS])
 def test_a_page_on_which_there_is_nothing_yet_says_so(name, visit, empty_console):
     visitor = visit(address=empty_console)
-    assert looked_at(visitor, PAGES[name]()) == []
-    assert name == "dashboard" or re.search(r"\bNo \w+", visitor.page.inner_text("#main"))
+    page = visitor.look(PAGES[name]())
+    assert visitor.violations() == []
+    assert name == "dashboard" or re.search(r"\bNo \w+", page.inner_text("#main"))
 
 
 def test_the_login_bars_nobody(visit):

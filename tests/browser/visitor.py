@@ -23,10 +23,6 @@ class Visitor:
         page.on("response", self._answered)
         page.on("requestfailed", self._failed)
 
-    def go(self, path: str) -> Page:
-        self.page.goto(path)
-        return self.page
-
     def look(self, path: str) -> Page:
         """Opens a page and waits until the theme's scripts have shown it."""
         self.page.goto(path, wait_until="load")

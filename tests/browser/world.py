@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,7 @@ def people() -> None:
         User.objects.create_user(role.name, password=PASSWORD, is_staff=True).groups.add(role)
 
 
+@cache
 def log_in(address: str, name: str) -> str:
     """The session of somebody who has logged in: the cookie's value."""
     session = requests.Session()

@@ -7,9 +7,11 @@ document.addEventListener("submit", (event) => {
   setTimeout(() => form.querySelectorAll("[type=submit]").forEach((button) => { button.disabled = true; }));
 });
 
-// The theme's signs are letters of a font, which nobody wants read out.
+// The theme's signs are words in a font of symbols. Beside a text nobody wants them read out.
 document.addEventListener("DOMContentLoaded", () => {
-  document.querySelectorAll(".material-symbols-outlined").forEach((sign) => { sign.ariaHidden = "true"; });
+  document.querySelectorAll(".material-symbols-outlined").forEach((sign) => {
+    if (sign.parentElement.textContent.trim() !== sign.textContent.trim()) sign.ariaHidden = "true";
+  });
 });
 
 // What changes by itself, which is [data-live] and has an id, is fetched again while somebody looks at the page.
