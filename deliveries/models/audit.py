@@ -17,7 +17,7 @@ class AuditEntry(models.Model):
         FORGET = "forget", "forget"
         BELIEVE = "believe", "believe"
         LIFT = "lift", "lift"
-        LOOK = "look", "look"
+        LOOK = "look", "look at it raw"
         EXPORT = "export", "export"
         KEY_MADE = "key made", "key made"
         KEY_REVOKED = "key revoked", "key revoked"
