@@ -49,12 +49,13 @@ def test_what_the_filters_find_is_exported_beyond_the_page_that_is_shown(admin_c
 
 def test_an_export_is_bounded_and_says_so(admin_client):
     query(
-        "INSERT INTO notifications (notification_id, user_id, correlation_id, source, request, accept_token, expires_at)"
+        "INSERT INTO notifications"
+        " (notification_id, user_id, correlation_id, source, request, accept_token, expires_at)"
         " SELECT 'n-' || i, 'u', 'c', 'api', '{}', 1, now() FROM generate_series(1, %s) i",
         MOST + 100,
     )
     assert len(read(export(admin_client, Notification))) == MOST
-    assert f"up to {MOST} rows" in admin_client.get(listed(Notification)).content.decode()
+    assert f"up to {MOST:,} rows" in admin_client.get(listed(Notification)).content.decode()
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])

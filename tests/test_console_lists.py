@@ -280,7 +280,7 @@ def test_where_a_page_did_not_find_enough_it_says_so_and_leads_on(million, admin
     asked = "?platform__exact=web"
     found: list[str] = []
     for _ in range(5):
-        assert f"Looked through {WALKED} rows" in text(admin_client.get(listed(PushDelivery, asked)))
+        assert f"Looked through {WALKED:,} rows" in text(admin_client.get(listed(PushDelivery, asked)))
         found += shown(admin_client, PushDelivery, asked)
         asked = link(admin_client, PushDelivery, "Older", asked)
     assert list(dict.fromkeys(found)) == ["n-5", "n-8005", "n-16005", "n-24005"]

@@ -17,7 +17,7 @@ def pushed() -> dict:
     """A notification with a secret in its request and a text, and its delivery."""
     asked = {"notification_id": "n-1", "user_id": "u-1", "title": "Hi", "variables": {"api_key": SECRET, "who": "Ada"}}
     row = notification("n-1", request=asked)
-    sent = delivery(row, title="Hi Ada", body="The cat sat", data={"password": SECRET, "screen": "home"})
+    sent = delivery(row, title="Hi Ada", body="The kettle boils", data={"password": SECRET, "screen": "home"})
     return {Notification: row, PushDelivery: sent}
 
 
@@ -38,7 +38,7 @@ def raw(row) -> str:
 @pytest.mark.parametrize("model", BOTH)
 def test_without_the_permission_nothing_is_shown_of_what_it_says(model):
     shown = page_of(person(), pushed()[model])
-    for said in ("Ada", "cat", "home", SECRET):
+    for said in ("Ada", "kettle", "home", SECRET):
         assert said not in shown
     assert "roles operator and admin" in shown
 
@@ -46,7 +46,7 @@ def test_without_the_permission_nothing_is_shown_of_what_it_says(model):
 @pytest.mark.parametrize("model", BOTH)
 def test_with_it_the_payload_is_shown_with_its_secrets_masked(model):
     shown = page_of(person("payload"), pushed()[model])
-    for said in ('"title": "Hi Ada"', "The cat sat", '"screen": "home"', '"who": "Ada"', " of 4096 bytes"):
+    for said in ('"title": "Hi Ada"', "The kettle boils", '"screen": "home"', '"who": "Ada"', " of 4096 bytes"):
         assert said in shown
     assert SECRET not in shown
     assert TOKEN not in shown
@@ -65,7 +65,7 @@ def test_unmasked_it_is_shown_for_a_reason_once_and_written_down(model):
     for number in (1, 2):
         page = client.post(raw(row), {"reason": " the customer asks "})
         assert "no-store" in page["Cache-Control"]
-        for said in (TOKEN, SECRET, "The cat sat"):
+        for said in (TOKEN, SECRET, "The kettle boils"):
             assert said in text(page)
         assert AuditEntry.objects.count() == number
     entry = AuditEntry.objects.latest("id")

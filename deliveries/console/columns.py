@@ -40,7 +40,7 @@ def when_short(field: str, label: str | None = None) -> Callable[[Model], str]:
         if time is None:
             return NOTHING
         stamp = f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-        return format_html('<span class="nowrap">{}</span><br>{}', stamp, age(time))
+        return format_html('<span><span class="nowrap">{}</span><br>{}</span>', stamp, age(time))
 
     return show
 

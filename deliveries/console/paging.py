@@ -158,7 +158,7 @@ class Pages(ChangeList):  # type: ignore[misc]
         found = self.stretch(self.place, self.list_per_page)
         self.result_list = found.rows if self.place.onward else found.rows[::-1]
         prefetch_related_objects(found.rows, *getattr(self.model_admin, "list_prefetch", ()))
-        self.looked_through = found.looked_through
+        self.looked_through = f"{found.looked_through:,}" if found.looked_through else ""
         self.rest = found.rest
         self.result_count = len(self.result_list)
         self.full_result_count = None

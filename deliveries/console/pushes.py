@@ -59,7 +59,10 @@ class PushAdmin(HeldUpAdmin):
         return super().get_actions(request) | export
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        more = {"export_address": reverse(f"admin:deliveries_{self.opts.model_name}_export"), "most": exporting.MOST}
+        more = {
+            "export_address": reverse(f"admin:deliveries_{self.opts.model_name}_export"),
+            "most": f"{exporting.MOST:,}",
+        }
         return super().changelist_view(request, more | (extra_context or {}))
 
     def _bound(self, view: Any) -> Any:

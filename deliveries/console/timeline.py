@@ -18,6 +18,7 @@ STAGES = {
     "report": "Report to the gateway",
     "worker": "Its worker",
 }
+A_MOMENT = timedelta(seconds=1)
 LOOKS = {"failed": BAD, "retry": WARNING, "waiting": BUSY, "unknown": WARNING}
 
 
@@ -48,9 +49,9 @@ def steps(
 ) -> list[Step]:
     """All lines in order, what is still to come last, each with the time since the one before."""
     told = [
-        *_stages(notification),
-        *_attempts(deliveries, attempts),
+        *_attempts(notification, deliveries, attempts),
         *(_accepted(delivery, attempts) for delivery in deliveries if delivery.sent_at),
+        *_stages(notification),
         *map(_action, actions),
     ]
     return list(_spaced(sorted(told, key=lambda step: step.at)))
@@ -66,7 +67,8 @@ def _stages(notification: Notification) -> Iterator[Step]:
         yield Step(notification.rendered_at, "Template rendered" if template else "Text taken", template or "", GOOD)
     if notification.ended_at and notification.status in ENDS:
         look = GOOD if notification.status == Status.SENT else QUIET
-        yield Step(notification.ended_at, f"Ended: {notification.status}", notification.error_code, look)
+        code = notification.error_code if notification.error_code != notification.status else ""
+        yield Step(notification.ended_at, f"Ended: {notification.status}", code, look)
     if notification.reported_at:
         yield Step(notification.reported_at, "Reported to the gateway", look=GOOD)
     if notification.report_refused_at:
@@ -75,7 +77,9 @@ def _stages(notification: Notification) -> Iterator[Step]:
         yield Step(notification.next_attempt_at, "Due again", look=BUSY)
 
 
-def _attempts(deliveries: Sequence[PushDelivery], attempts: Sequence[PushAttempt]) -> Iterator[Step]:
+def _attempts(
+    notification: Notification, deliveries: Sequence[PushDelivery], attempts: Sequence[PushAttempt]
+) -> Iterator[Step]:
     to = {delivery.pk: device(delivery) for delivery in deliveries}
     for attempt in attempts:
         number = _number(attempt, attempts)
@@ -88,11 +92,14 @@ def _attempts(deliveries: Sequence[PushDelivery], attempts: Sequence[PushAttempt
             conceal_text(attempt.error_message),
             None if attempt.retry_after is None else f"next try after {brief(attempt.retry_after)}",
         )
-        yield Step(attempt.created_at, title, " · ".join(filter(None, map(str, filter(None, said)))), _look(attempt))
+        look = LOOKS.get(attempt.outcome, QUIET)
+        yield Step(_known(attempt, notification), title, " · ".join(str(part) for part in said if part), look)
 
 
-def _look(attempt: PushAttempt) -> Look:
-    return LOOKS.get(attempt.outcome, QUIET)
+def _known(attempt: PushAttempt, notification: Notification) -> datetime:
+    """When it was written down; but the last attempt is, a moment later, with the end that it brought about."""
+    end = notification.ended_at
+    return end if end and timedelta(0) < attempt.created_at - end < A_MOMENT else attempt.created_at
 
 
 def _number(attempt: PushAttempt, attempts: Sequence[PushAttempt]) -> int:
