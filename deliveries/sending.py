@@ -58,7 +58,7 @@ class Sender:
             return [Landed(delivery.id, delivery.send_token, Status.PENDING, burnt=0, wait=0.0)]
         began_at, started = self._now(), time.monotonic()
         try:
-            receipt = await self._carriers.send(_message(work, delivery, began_at))
+            receipt = await self._carriers.send(message_of(work, delivery, began_at))
         except ProviderError as error:
             failed = self._failed(work, delivery, error, time.monotonic() - started)
             return [*failed, *self._consequences(work, delivery, error, began_at, started)]
@@ -154,7 +154,8 @@ def _outcome(error: ProviderError, wait: float | None) -> str:
     return "retry" if error.burns_attempt else "waiting"
 
 
-def _message(work: Work, delivery: Delivery, now: datetime) -> PushMessage:
+def message_of(work: Work, delivery: Delivery, now: datetime) -> PushMessage:
+    """What the provider is given."""
     request = work.request
     return PushMessage(
         notification_id=work.id,

@@ -82,7 +82,7 @@ def encode(message: PushMessage) -> bytes:
     `tag` makes a repeat replace the first on Android and the web. There is nothing like it for Apple but
     `collapse_key`, of which FCM keeps four for a device that is offline: the others would be lost.
     """
-    return written(_document(message), message, _measured)
+    return written(_document(message), message, measured)
 
 
 def _document(message: PushMessage) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _notification(message: PushMessage) -> dict[str, Any]:
     return notification_of(message) | given(more)
 
 
-def _measured(document: dict[str, Any]) -> int:
+def measured(document: dict[str, Any]) -> int:
     return size_of(document.get("data", {})) + size_of(document.get("notification", {}))
 
 

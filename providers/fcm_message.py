@@ -28,7 +28,7 @@ def encode(message: PushMessage) -> bytes:
     document: dict[str, Any] = {"message": _message(message)}
     if message.dry_run:
         document["validate_only"] = True
-    return written(document, message, _measured)
+    return written(document, message, measured)
 
 
 def _message(message: PushMessage) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _web_topic(key: str) -> str:
     return urlsafe_b64encode(sha256(key.encode(errors="replace")).digest())[:32].decode()
 
 
-def _measured(document: dict[str, Any]) -> int:
+def measured(document: dict[str, Any]) -> int:
     """Bytes of what one device would get, of the platform that gets the most."""
     message = document["message"]
     shown = message.get("notification", {})

@@ -28,6 +28,8 @@ LOOKS = {
     AuditEntry.Action.DISCARD: QUIET,
     AuditEntry.Action.STOP: QUIET,
     AuditEntry.Action.LOOK: WARNING,
+    AuditEntry.Action.PAUSE: WARNING,
+    AuditEntry.Action.RESUME: GOOD,
     AuditEntry.Action.LIFT: GOOD,
 }
 

@@ -140,8 +140,8 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
         shown = tuple("withheld_body" if field == BODY else field for field in fieldsets[-1][1]["fields"])
         return (*fieldsets[:-1], (fieldsets[-1][0], {"fields": shown}))
 
-    def raw(self, row: DeadLetter) -> str:
-        return bytes(row.body).decode(errors="replace")
+    def raw(self, row: DeadLetter) -> list[tuple[str, str]]:
+        return [("The message", bytes(row.body).decode(errors="replace"))]
 
     def matching(self, term: str) -> Q:
         return Q(notification_id=term) | Q(correlation_id=term)

@@ -96,8 +96,7 @@ class CodeFilter(Word):
     parameter_name = "error_code__exact"
 
     def of(self, word: str) -> Condition:
-        fits = Q(error_code=word)
-        return Condition(fits, fits, CODE)
+        return Condition.equal("error_code", word, CODE)
 
 
 class TemplateFilter(Word):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from django.db.models import BinaryField, Exists, F, Func, OuterRef, Q, Value
-from django.db.models.lookups import Exact
+from django.db.models import BinaryField, F, Func, OuterRef, Q, Subquery, Value
+from django.db.models.lookups import Exact, IsNull
 
 from deliveries.console.filters import FOUND
 from deliveries.console.paging import Condition
@@ -22,9 +22,11 @@ HELP = "A whole notification id, user id or correlation id, or a device's finger
 def notifications(term: str) -> Condition:
     """Those that a search finds, by whatever the term is."""
     if digits := _fingerprint(term):
-        return _of_device(digits, Q(Exists(PushDelivery.objects.filter(_hashed(digits), notification=OuterRef("pk")))))
+        own = PushDelivery.objects.filter(_hashed(digits), notification=OuterRef("pk")).values("pk")
+        # As EXISTS, PostgreSQL would hash the tokens of all deliveries at once.
+        return _of_device(digits, Q(IsNull(Subquery(own[:1]), False)))
     ids = _ids(term)
-    return _exactly(Q(pk__in=ids) | Q(user_id=term) if ids else Q(user_id=term))
+    return _exactly(Q(pk__in=ids) | Q(user_id=term)) if ids else Condition.equal("user_id", term, FOUND)
 
 
 def deliveries(term: str) -> Condition:
@@ -32,7 +34,7 @@ def deliveries(term: str) -> Condition:
     if digits := _fingerprint(term):
         return _of_device(digits, _hashed(digits))
     ids = _ids(term)
-    return _exactly(Q(notification__in=ids) | Q(user_id=term) if ids else Q(user_id=term))
+    return _exactly(Q(notification__in=ids) | Q(user_id=term)) if ids else Condition.equal("user_id", term, FOUND)
 
 
 def _exactly(fits: Q) -> Condition:

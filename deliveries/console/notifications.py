@@ -1,77 +1,29 @@
-"""Notifications: found by id, user or correlation id; each told on one page, from cause to history."""
+"""Notifications: found by id, user, correlation id or device; each told on one page, from cause to payload."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef
-from django.urls import reverse
 from django.utils.html import format_html
 
 from deliveries import operations
 from deliveries.console import finding, words
-from deliveries.console.base import LedgerInline
-from deliveries.console.brakes import HeldUpAdmin
-from deliveries.console.columns import NOTHING, brief, device, indented, long, when, when_short
+from deliveries.console.badges import status_badge
+from deliveries.console.base import LATEST
+from deliveries.console.columns import NOTHING, brief, long, when_short
 from deliveries.console.filters import CodeFilter, StatusFilter, TemplateFilter, TimeFilter
 from deliveries.console.operating import Chosen, Operation
 from deliveries.console.paging import Condition
 from deliveries.console.push_deliveries import ACCEPTED_BEFORE, UNKNOWN
+from deliveries.console.pushes import PushAdmin
 from deliveries.console.samples import sample_badge
-from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
+from deliveries.masking import conceal_text
+from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
-
-
-class DeliveriesInline(LedgerInline):
-    """The devices of a notification."""
-
-    model = PushDelivery
-    verbose_name_plural = "deliveries, one for each device"
-    empty_state = "None: nothing has been sent off."
-    ordering = ("id",)
-    fields = readonly_fields = (
-        "to",
-        "status",
-        "error_code",
-        "error_message",
-        "attempts",
-        "unknown_count",
-        when_short("sending_at", "last sent off"),
-        when_short("sent_at", "accepted by FCM"),
-    )
-
-    @admin.display(description="device")
-    def to(self, delivery: PushDelivery) -> str:
-        url = reverse("admin:deliveries_pushdelivery_change", args=[delivery.pk])
-        return format_html('<a href="{}">{}</a>', url, device(delivery))
-
-
-class HistoryInline(LedgerInline):
-    """The attempts that did not succeed at once."""
-
-    model = PushAttempt
-    verbose_name_plural = "history: attempts that did not succeed at once, latest first"
-    empty_state = "None: every step has succeeded at once."
-    ordering = ("-id",)
-    fields = readonly_fields = (
-        when_short("created_at", "when"),
-        "stage",
-        "outcome",
-        "error_code",
-        "error_message",
-        "http_status",
-        "took",
-        "next_try",
-    )
-
-    @admin.display(description="took")
-    def took(self, attempt: PushAttempt) -> str:
-        return NOTHING if attempt.duration_ms is None else brief(attempt.duration_ms / 1000)
-
-    @admin.display(description="next try")
-    def next_try(self, attempt: PushAttempt) -> str:
-        return NOTHING if attempt.retry_after is None else f"after {brief(attempt.retry_after)}"
 
 
 def resend(chosen: Sequence[Chosen], who: Who, force: bool) -> list[Outcome]:
@@ -83,7 +35,7 @@ def cancel(chosen: Sequence[Chosen], who: Who, _force: bool) -> list[Outcome]:
 
 
 @admin.register(Notification)
-class NotificationAdmin(HeldUpAdmin):
+class NotificationAdmin(PushAdmin):
     """The list of notifications, and the page of each."""
 
     operations = (
@@ -111,49 +63,26 @@ class NotificationAdmin(HeldUpAdmin):
     ordering = ("-created_at",)
     list_display = (
         "shown_id",
-        "status",
-        "error_code",
-        "user_id",
+        "badge",
+        "shown_user",
         "template_id",
+        "error_code",
         when_short("created_at", "accepted"),
         "took",
     )
     list_filter = (StatusFilter, TimeFilter, CodeFilter, TemplateFilter)
-    list_filter_submit = True
-    inlines = (DeliveriesInline, HistoryInline)
-    readonly_fields = ("cause", "next_step", "report", "priority", "guarantee", "message")
-    fieldsets = (
-        ("What happened", {"fields": ("status", "cause", "next_step", "error_code", "report")}),
-        (
-            "When",
-            {
-                "fields": (
-                    when("created_at", "accepted"),
-                    when("resolved_at", "user looked up"),
-                    when("rendered_at"),
-                    when("ended_at"),
-                    when("reported_at", "gateway told"),
-                    when("next_attempt_at", "due again"),
-                    when("expires_at", "expires"),
-                )
-            },
-        ),
-        (
-            "What was asked",
-            {
-                "fields": (
-                    "notification_id",
-                    "user_id",
-                    "template_id",
-                    "correlation_id",
-                    "source",
-                    "priority",
-                    "guarantee",
-                    "message",
-                )
-            },
-        ),
-    )
+    exported: ClassVar[dict[str, Callable[[Any], object]]] = {
+        "notification_id": attrgetter("pk"),
+        "status": attrgetter("status"),
+        "error_code": attrgetter("error_code"),
+        "reason": lambda row: conceal_text(row.error_message),
+        "user_id": attrgetter("user_id"),
+        "template_id": attrgetter("template_id"),
+        "correlation_id": attrgetter("correlation_id"),
+        "accepted_at": attrgetter("created_at"),
+        "ended_at": attrgetter("ended_at"),
+        "reported_at": attrgetter("reported_at"),
+    }
 
     def condition(self, term: str) -> Condition:
         return finding.notifications(term)
@@ -174,29 +103,19 @@ class NotificationAdmin(HeldUpAdmin):
     def shown_id(self, notification: Notification) -> str:
         return format_html("{} {}", long(notification.pk), sample_badge(notification))
 
-    @admin.display(description="cause")
-    def cause(self, notification: Notification) -> str:
-        return words.cause(notification)
+    @admin.display(description="status")
+    def badge(self, notification: Notification) -> str:
+        return status_badge(notification.status)
 
-    @admin.display(description="what to do", empty_value=NOTHING)
-    def next_step(self, notification: Notification) -> str:
-        return words.advice(notification) or NOTHING
+    @admin.display(description="user")
+    def shown_user(self, notification: Notification) -> str:
+        return long(notification.user_id) if notification.user_id else NOTHING
 
-    @admin.display(description="gateway")
-    def report(self, notification: Notification) -> str:
-        return words.report(notification)
+    def push(self, row: Notification) -> tuple[Notification, list[PushDelivery]]:
+        return row, list(row.deliveries.order_by("id")[:LATEST])
 
-    @admin.display(description="priority")
-    def priority(self, notification: Notification) -> str:
-        return "high" if notification.high_priority else "normal"
-
-    @admin.display(description="guarantee")
-    def guarantee(self, notification: Notification) -> str:
-        return "at most once" if notification.at_most_once else "at least once"
-
-    @admin.display(description="request")
-    def message(self, notification: Notification) -> str:
-        return indented(notification.request)
+    def standing_words(self, row: Notification) -> tuple[str, str]:
+        return words.cause(row), words.advice(row)
 
     @admin.display(description="took")
     def took(self, notification: Notification) -> str:

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.core.exceptions import EmptyResultSet, ValidationError
-from django.db.models import BooleanField, ExpressionWrapper, Model, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Model, Q, QuerySet, prefetch_related_objects
 from django.db.models.options import Options
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
 PAGE = 50
-WALKED = 20_000  # rows that one page looks through
+WALKED = 5_000  # rows that one page looks through
 OLDER, NEWER = "older", "newer"
 LONGEST = 1000  # characters of a place in an address
 
@@ -28,12 +28,24 @@ LONGEST = 1000  # characters of a place in an address
 class Condition:
     """What is asked for. `lead` is a part of it, or all, by which an index finds the rows in the list's order.
 
-    Of several that lead, the one of the highest rank does; the others are looked for along its way.
+    `column` is that index's first where it has one before the order. Of several that lead, the one of the highest rank
+    does; the others are looked for along its way.
     """
 
     fits: Q
     lead: Q | None = None
     rank: int = 0
+    column: str = ""
+
+    @classmethod
+    def equal(cls, column: str, value: str, rank: int) -> Self:
+        """An index on this column and the list's order leads there, and PostgreSQL is left no other.
+
+        To it `=` would make the column a constant, and so the order another index's as well: one that it believes to
+        meet such a value soon, though all of them may be of last week.
+        """
+        fits = Q(**{f"{column}__gte": value, f"{column}__lte": value})
+        return cls(fits, fits, rank, column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +101,9 @@ class Stretch:
 
 def stretch(rows: QuerySet[Any], conditions: Sequence[Condition], place: Place, count: int) -> Stretch:
     """The next rows from there that meet all conditions, as many as `count`."""
-    rows, along = _led(rows, conditions)
-    ordered = rows.filter(place.beyond).order_by(*place.order)
+    leader = max((each for each in conditions if each.lead is not None), key=lambda each: each.rank, default=None)
+    along = _along(conditions, leader)
+    ordered = _led(rows, leader, place).filter(place.beyond)
     try:
         found = list(ordered[: count + 1] if along is None else _walked(ordered, along, count + 1))
     except EmptyResultSet:  # a condition that nothing can meet
@@ -101,14 +114,18 @@ def stretch(rows: QuerySet[Any], conditions: Sequence[Condition], place: Place, 
     return Stretch(found, replace(place, row=last), WALKED) if last else Stretch(found)
 
 
-def _led(rows: QuerySet[Any], conditions: Sequence[Condition]) -> tuple[QuerySet[Any], Q | None]:
-    """The rows that the best condition leads to, and what they must meet besides."""
-    leader = max((each for each in conditions if each.lead is not None), key=lambda each: each.rank, default=None)
-    along = [each.fits for each in conditions if each is not leader or each.fits is not each.lead]
-    if leader is not None:
-        assert leader.lead is not None
-        rows = rows.filter(leader.lead)
-    return rows, Q(*along) if along else None
+def _led(rows: QuerySet[Any], leader: Condition | None, place: Place) -> QuerySet[Any]:
+    """The rows that it leads to, in the list's order."""
+    if leader is None or leader.lead is None:
+        return rows.order_by(*place.order)
+    first = [f"{'' if place.onward else '-'}{leader.column}"] if leader.column else []
+    return rows.filter(leader.lead).order_by(*first, *place.order)
+
+
+def _along(conditions: Sequence[Condition], leader: Condition | None) -> Q | None:
+    """What is left to be looked for on the way."""
+    left = [each.fits for each in conditions if each is not leader or each.fits is not each.lead]
+    return Q(*left) if left else None
 
 
 def _walked(ordered: QuerySet[Any], fits: Q, count: int) -> Iterable[Any]:
@@ -123,8 +140,12 @@ def _walked(ordered: QuerySet[Any], fits: Q, count: int) -> Iterable[Any]:
 class Pages(ChangeList):  # type: ignore[misc]
     """A list with links to what is older and newer."""
 
+    filter_params: dict[str, list[str]]
+
     def get_queryset(self, request: HttpRequest, exclude_parameters: list[str | None] | None = None) -> QuerySet[Any]:
         """What filters and search ask for by conditions is not in it: `stretch` meets them."""
+        # What is asked for anew begins at the beginning: no link or form of this page carries its place on.
+        self.filter_params = {name: said for name, said in self.filter_params.items() if name not in (OLDER, NEWER)}
         rows: QuerySet[Any] = super().get_queryset(request, exclude_parameters)
         asked = [spec.condition() for spec in self.filter_specs if hasattr(spec, "condition")]
         if term := self.query.strip().replace("\0", ""):
@@ -136,7 +157,8 @@ class Pages(ChangeList):  # type: ignore[misc]
         self.place = Place.of(self.model_admin.ordering[0], self.opts, request.GET)
         found = self.stretch(self.place, self.list_per_page)
         self.result_list = found.rows if self.place.onward else found.rows[::-1]
-        self.looked_through = found.looked_through
+        prefetch_related_objects(found.rows, *getattr(self.model_admin, "list_prefetch", ()))
+        self.looked_through = f"{found.looked_through:,}" if found.looked_through else ""
         self.rest = found.rest
         self.result_count = len(self.result_list)
         self.full_result_count = None
@@ -161,17 +183,17 @@ class Pages(ChangeList):  # type: ignore[misc]
     def older(self) -> str | None:
         """The address of the next page."""
         place = self.rest if self.place.onward else self._from(-1)
-        return self.get_query_string({OLDER: place.written}) if place else None
+        return str(self.get_query_string({OLDER: place.written})) if place else None
 
     @property
     def newer(self) -> str | None:
         """The address of the page before."""
         place = self.rest if not self.place.onward else self._from(0)
-        return self.get_query_string({NEWER: place.written}) if place else None
+        return str(self.get_query_string({NEWER: place.written})) if place else None
 
     @property
     def newest(self) -> str | None:
-        return None if self.place.row is None else self.get_query_string()
+        return None if self.place.row is None else str(self.get_query_string())
 
     def _from(self, index: int) -> Place | None:
         """Back whence this page was come to."""
@@ -180,13 +202,9 @@ class Pages(ChangeList):  # type: ignore[misc]
         return self.place.behind(self.result_list[index]) if self.result_list else self.place
 
     def get_filters_params(self, params: Mapping[str, list[str]] | None = None) -> dict[str, list[str]]:
-        """Without the place, and without what was left empty in the form of the filters."""
+        """Without what was left empty in the form of the filters."""
         asked: dict[str, list[str]] = super().get_filters_params(params)
-        return {name: values for name, values in asked.items() if name not in (OLDER, NEWER) and any(values)}
-
-    def get_query_string(self, new_params: dict[str, Any] | None = None, remove: list[str] | None = None) -> str:
-        """Another filter begins at the beginning."""
-        return str(super().get_query_string({OLDER: None, NEWER: None} | (new_params or {}), remove))
+        return {name: values for name, values in asked.items() if any(values)}
 
 
 def _read(written: str, table: Options[Any], field: str) -> tuple[Any, Any] | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.html import format_html
 
 from deliveries import operations
-from deliveries.console import finding
+from deliveries.console import finding, words
+from deliveries.console.badges import status_badge
 from deliveries.console.base import numbers
-from deliveries.console.brakes import HeldUpAdmin
-from deliveries.console.columns import device, indented, long, when, when_short
+from deliveries.console.columns import NOTHING, brief, device, long, when_short
 from deliveries.console.filters import (
     AttemptsFilter,
     CodeFilter,
@@ -24,9 +26,10 @@ from deliveries.console.filters import (
 )
 from deliveries.console.operating import Chosen, Operation
 from deliveries.console.paging import Condition
+from deliveries.console.pushes import PushAdmin
 from deliveries.console.samples import sample_badge
 from deliveries.masking import conceal_text
-from deliveries.models import ENDS, AuditEntry, PushDelivery, Status
+from deliveries.models import ENDS, AuditEntry, Notification, PushDelivery, Status
 from deliveries.operations import Outcome, Target, Who
 
 #: Deliveries that a provider has accepted once: only force sends them again.
@@ -45,7 +48,7 @@ def resend(chosen: Sequence[Chosen], who: Who, force: bool) -> list[Outcome]:
 
 
 @admin.register(PushDelivery)
-class PushDeliveryAdmin(HeldUpAdmin):
+class PushDeliveryAdmin(PushAdmin):
     """The list of deliveries, and the page of each. No page shows a whole device token."""
 
     operations = (
@@ -63,15 +66,33 @@ class PushDeliveryAdmin(HeldUpAdmin):
     search_help_text = finding.HELP
     ordering = ("-created_at",)
     list_display = (
-        "id",
-        "of",
-        "status",
-        "error_code",
-        "user_id",
+        "shown_id",
+        "badge",
+        "shown_user",
+        "template",
         device,
         "tries",
-        when_short("sent_at"),
+        "error_code",
+        when_short("created_at", "age"),
+        "latency",
     )
+    list_prefetch = ("notification",)
+    exported: ClassVar[dict[str, Callable[[Any], object]]] = {
+        "delivery": attrgetter("pk"),
+        "notification_id": attrgetter("notification_id"),
+        "status": attrgetter("status"),
+        "error_code": attrgetter("error_code"),
+        "reason": lambda row: conceal_text(row.error_message),
+        "user_id": attrgetter("user_id"),
+        "template_id": attrgetter("notification.template_id"),
+        "platform": attrgetter("platform"),
+        "device": device,
+        "attempts": attrgetter("attempts"),
+        "unknown": attrgetter("unknown_count"),
+        "created_at": attrgetter("created_at"),
+        "sent_at": attrgetter("sent_at"),
+        "provider_message_id": attrgetter("provider_message_id"),
+    }
     list_filter = (
         StatusFilter,
         TimeFilter,
@@ -80,36 +101,6 @@ class PushDeliveryAdmin(HeldUpAdmin):
         PlatformFilter,
         AttemptsFilter,
         UnknownFilter,
-    )
-    list_filter_submit = True
-    readonly_fields = ("shown_body", "shown_data")
-    fieldsets = (
-        (
-            "What happened",
-            {
-                "fields": (
-                    "notification",
-                    "status",
-                    "error_code",
-                    "error_message",
-                    "attempts",
-                    "unknown_count",
-                )
-            },
-        ),
-        (
-            "When",
-            {
-                "fields": (
-                    when("created_at"),
-                    when("sending_at", "last sent off"),
-                    when("sent_at", "accepted by FCM"),
-                    when("next_attempt_at", "due again"),
-                )
-            },
-        ),
-        ("To whom", {"fields": ("user_id", device, "platform", "provider", "provider_message_id")}),
-        ("What it says", {"fields": ("title", "shown_body", "shown_data")}),
     )
 
     def condition(self, term: str) -> Condition:
@@ -143,10 +134,34 @@ class PushDeliveryAdmin(HeldUpAdmin):
         unknown = f" and {delivery.unknown_count} unknown" if delivery.unknown_count else ""
         return f"{delivery.attempts}{unknown}"
 
-    @admin.display(description="body")
-    def shown_body(self, delivery: PushDelivery) -> str:
-        return conceal_text(delivery.body)
+    @admin.display(description="notification id")
+    def shown_id(self, delivery: PushDelivery) -> str:
+        return long(delivery.notification_id)
 
-    @admin.display(description="data")
-    def shown_data(self, delivery: PushDelivery) -> str:
-        return indented(delivery.data)
+    @admin.display(description="status")
+    def badge(self, delivery: PushDelivery) -> str:
+        return status_badge(delivery.status)
+
+    @admin.display(description="user")
+    def shown_user(self, delivery: PushDelivery) -> str:
+        return long(delivery.user_id) if delivery.user_id else NOTHING
+
+    @admin.display(description="template")
+    def template(self, delivery: PushDelivery) -> str:
+        template = delivery.notification.template_id
+        return long(template) if template else NOTHING
+
+    @admin.display(description="latency")
+    def latency(self, delivery: PushDelivery) -> str:
+        """From acceptance, or from the last resend, until FCM took it."""
+        begin = delivery.notification.resent_at or delivery.notification.created_at
+        if delivery.status != Status.SENT or delivery.sent_at is None or delivery.sent_at < begin:
+            return NOTHING
+        return brief((delivery.sent_at - begin).total_seconds())
+
+    def push(self, row: PushDelivery) -> tuple[Notification, list[PushDelivery]]:
+        return row.notification, [row]
+
+    def standing_words(self, row: PushDelivery) -> tuple[str, str]:
+        advice = words.advice(row.notification) if row.status not in ENDS else words.ADVICE.get(row.error_code, "")
+        return words.cause_of_delivery(row), advice

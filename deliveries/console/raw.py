@@ -32,8 +32,8 @@ class RawAdmin(OperableAdmin):
 
     fieldsets: ClassVar[Any] = None
 
-    def raw(self, row: Any) -> str:
-        """What is seen."""
+    def raw(self, row: Any) -> list[tuple[str, str]]:
+        """What is seen: headings, and what stands below each."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:
@@ -64,7 +64,11 @@ class RawAdmin(OperableAdmin):
         if form.is_valid():
             who = Who(actor(request), form.cleaned_data["reason"])
             AuditEntry.objects.create(
-                actor=who.actor, action=AuditEntry.Action.LOOK, subject=self.subject(row), reason=who.reason
+                actor=who.actor,
+                action=AuditEntry.Action.LOOK,
+                subject=self.subject(row),
+                reason=who.reason,
+                detail={"table": str(self.opts.verbose_name), "row": str(row.pk)},
             )
             context["raw"] = self.raw(row)
         return TemplateResponse(request, "admin/deliveries/raw.html", context)

@@ -68,6 +68,21 @@ def cause(notification: Notification) -> str:
     return f"{_waiting(notification)} {f'Until now: {reason}' if reason else ''}".strip()
 
 
+def cause_of_delivery(delivery: PushDelivery) -> str:
+    """How the push to one device stands and why."""
+    if delivery.status == Status.SENT:
+        again = " It was sent before, and nobody knows whether that arrived too." if delivery.unknown_count else ""
+        return f"It was accepted for this device.{again}"
+    reason = conceal_text(delivery.error_message) or delivery.error_code
+    if delivery.status in ENDS:
+        return reason or "It was not sent."
+    if delivery.status == Status.SENDING:
+        return "It is being sent."
+    due = delivery.next_attempt_at
+    waits = f"It waits for its next attempt at {due:%H:%M:%S} UTC." if due else "It is about to be sent."
+    return f"{waits} {f'Until now: {reason}' if reason else ''}".strip()
+
+
 def advice(notification: Notification) -> str:
     """What to do about it; empty where the cause says it or nothing needs doing."""
     if notification.status in ENDS:

@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                     ("forget", "forget"),
                     ("believe", "believe"),
                     ("lift", "lift"),
-                    ("look", "look"),
+                    ("look", "look at it raw"),
                     ("export", "export"),
                     ("key made", "key made"),
                     ("key revoked", "key revoked"),

@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='auditentry',
             name='action',
-            field=models.CharField(choices=[('resend', 'resend'), ('cancel', 'cancel'), ('redrive', 'redrive'), ('discard', 'discard'), ('stop', 'stop'), ('forget', 'forget'), ('believe', 'believe'), ('lift', 'lift'), ('key made', 'key made'), ('key revoked', 'key revoked'), ('look', 'look at it raw'), ('user made', 'user made'), ('user changed', 'user changed'), ('user deleted', 'user deleted'), ('role made', 'role made'), ('role changed', 'role changed'), ('role deleted', 'role deleted')], max_length=16),
+            field=models.CharField(choices=[('resend', 'resend'), ('cancel', 'cancel'), ('redrive', 'redrive'), ('discard', 'discard'), ('stop', 'stop'), ('forget', 'forget'), ('believe', 'believe'), ('lift', 'lift'), ('pause', 'pause'), ('resume', 'resume'), ('look', 'look at it raw'), ('export', 'export'), ('key made', 'key made'), ('key revoked', 'key revoked'), ('user made', 'user made'), ('user changed', 'user changed'), ('user deleted', 'user deleted'), ('role made', 'role made'), ('role changed', 'role changed'), ('role deleted', 'role deleted')], max_length=16),
         ),
         AddIndexConcurrently(
             model_name='auditentry', index=models.Index(fields=['action', '-at'], name='audit_action')
