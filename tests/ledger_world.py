@@ -288,7 +288,8 @@ class Heart:
         return self._world.clock.now - self._since if self.alive() else 0.0
 
     def beat(self, *, in_time: bool = False) -> None:
-        more = {"host": "test", "pid": 1, "in_flight": 0, "breakers": "{}"}
+        threads = {"threads_alive": 1, "threads_expected": 1}
+        more = {"host": "test", "pid": 1, "in_flight": 0, "breakers": "{}"} | threads
         self._world.connection.execute(BEAT, self._hand.parameters() | more)
         if not in_time and not self.alive():
             self._since = self._world.clock.now
