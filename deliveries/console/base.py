@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 
 from deliveries.console.paging import PAGE, Condition, Pages
 
-LATEST = 100  # rows of an inline table
+LATEST = 100  # rows of a table on another row's page
 LONGEST_NUMBER = 18  # digits that a bigint surely takes
 
 
@@ -95,30 +94,6 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 def _lookups(shown: Any) -> Sequence[str]:
     """By what the address of a list names one of its filters."""
-    if isinstance(shown, str):
-        return (shown,)
+    if isinstance(shown, str | tuple):
+        return (shown,) if isinstance(shown, str) else shown[:1]
     return getattr(shown, "names", None) or (shown.parameter_name,)
-
-
-class LatestFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
-    """As many rows as a person looks at; a notification may wait, and write so, for weeks."""
-
-    def get_queryset(self) -> QuerySet[Any]:
-        if not hasattr(self, "_latest"):
-            self._latest = super().get_queryset()[:LATEST]
-        return self._latest
-
-
-class LedgerInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    """Rows of the ledger on another row's page; the latest of them where there are many."""
-
-    #: What is said where there is no row.
-    empty_state: ClassVar[str]
-
-    template = "admin/deliveries/rows.html"
-    fields: ClassVar[Any] = None
-    readonly_fields: ClassVar[Any] = ()
-    formset = LatestFormSet
-    extra = 0
-    max_num = 0
-    can_delete = False
