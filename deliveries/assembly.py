@@ -96,14 +96,7 @@ def assemble(writer: Writer, heartbeat: Heartbeat, publish: Publish, executor: E
     sender = Sender(carriers, retries, brakes, fates, alive, now)
     return Assembly(
         Pipeline(
-            writer,
-            Recipients(users, profile),
-            Renderer(templates, profile),
-            sender,
-            reporter,
-            retries,
-            alive,
-            now,
+            writer, Recipients(users, profile), Renderer(templates, profile), sender, reporter, retries, alive, now
         ),
         DeadLetterOffice(writer, reporter, retries.report, publish, executor),
         RedriveOffice(writer),

@@ -125,10 +125,6 @@ class PushDeliveryAdmin(PushAdmin):
             for row in rows.filter(pk__in=numbers(keys)).select_related("notification").order_by("-created_at")
         ]
 
-    @admin.display(description="notification id")
-    def of(self, delivery: PushDelivery) -> str:
-        return format_html("{} {}", long(delivery.notification_id), sample_badge(delivery))
-
     @admin.display(description="tries")
     def tries(self, delivery: PushDelivery) -> str:
         unknown = f" and {delivery.unknown_count} unknown" if delivery.unknown_count else ""
@@ -136,7 +132,7 @@ class PushDeliveryAdmin(PushAdmin):
 
     @admin.display(description="notification id")
     def shown_id(self, delivery: PushDelivery) -> str:
-        return long(delivery.notification_id)
+        return format_html("{} {}", long(delivery.notification_id), sample_badge(delivery))
 
     @admin.display(description="status")
     def badge(self, delivery: PushDelivery) -> str:
