@@ -228,7 +228,7 @@ def test_a_workers_page_says_whether_it_lives(admin_client):
     long_ago = timezone.now() - timedelta(hours=1)
     gone = Worker.objects.create(id=uuid4(), host="b-host", pid=2, heartbeat_at=long_ago)
     assert "alive" in page_of(admin_client, alive)
-    assert "error FCM: open check_circle Gateway: closed" in page_of(admin_client, alive)
+    assert "FCM: open Gateway: closed" in page_of(admin_client, alive)
     assert "gone Its notifications 0 were in work when it was heard last. The others take them over" in page_of(
         admin_client, gone
     )

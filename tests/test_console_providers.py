@@ -56,7 +56,7 @@ def test_it_tells_of_credentials_quota_and_brakes(admin_client, settings):
     brake(pace=200.0, full_pace=400.0, taken=30.0)
     page = text(admin_client.get(PROVIDERS))
     for words in (
-        "warning throttled",
+        "throttled",
         "refused: FCM forbids it.",
         "400 sends a second after a pause (FCM_QUOTA: 24,000 a minute)",
         "project: climbs to 200 of 400 sends a second; places on its ramp are given away up to 30.0 s after it",

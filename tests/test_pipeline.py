@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from deliveries import operations
 from deliveries.contract import read_document
 from deliveries.operations import Target, Who
-from deliveries.sending import _message
+from deliveries.sending import message_of
 from deliveries.work import Delivery, Work
 from tests.world import all_ended, check_invariants, counted, eventually, message, query
 
@@ -86,7 +86,7 @@ def test_every_word_of_a_request_reaches_the_provider():
     request = read_document({"notification_id": "n1", "user_id": "u1", **said})
     work = Work(request, 1, high_priority=True, expires_at=time.monotonic() + 90.5)
     delivery = Delivery("n1", "u1", "news", "android", "T", "B", {"k": 1}, "fcm", "topic")
-    pushed = asdict(_message(work, delivery, datetime.fromtimestamp(1.8e9, UTC)))
+    pushed = asdict(message_of(work, delivery, datetime.fromtimestamp(1.8e9, UTC)))
     assert pushed == {
         **said, "notification_id": "n1", "device_token": "news", "target": "topic", "data": {"k": 1},
         "high_priority": True, "ttl": 90, "sent_at": 1.8e9, "tag": None,

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from deliveries import health, operations
 from deliveries.console import holdups, troubles
+from deliveries.console.present import look
 from deliveries.console.troubles import Trouble
 from deliveries.models import Brake, DeadLetter, Notification, PushDelivery
 from deliveries.operations import Who
@@ -53,12 +54,17 @@ def failing(error: str = "500", *, state: str = "open", failing_for: float = 120
     return {"breaker": CLOSED | told}
 
 
+def found() -> list[Trouble]:
+    present = look()
+    return troubles.troubles(present.workers, present.ledger)
+
+
 def sentences() -> list[str]:
-    return [trouble.sentence for trouble in troubles.troubles()]
+    return [trouble.sentence for trouble in found()]
 
 
 def the_only() -> Trouble:
-    [trouble] = troubles.troubles()
+    [trouble] = found()
     return trouble
 
 
@@ -76,7 +82,7 @@ def stamp(time) -> str:
 
 def test_all_is_well_and_nothing_is_said():
     worker()
-    assert troubles.troubles() == []
+    assert found() == []
 
 
 def test_a_throttled_project_is_told_with_how_many_wait_and_how_long_yet(settings):
@@ -253,7 +259,7 @@ def test_refused_reports_and_stopped_pruning_are_told():
 def test_what_is_worst_comes_first():
     worker(user_service=failing())
     brake()
-    assert [trouble.level for trouble in troubles.troubles()] == ["error", "warning"]
+    assert [trouble.level for trouble in found()] == ["error", "warning"]
 
 
 def test_no_token_and_no_secret_is_told():
@@ -271,7 +277,7 @@ def test_it_asks_three_times_whatever_there_is_to_tell(django_assert_num_queries
         dead_letter(b"%d" % number)
     brake()
     with django_assert_num_queries(3):
-        assert troubles.troubles()
+        assert found()
 
 
 def test_the_lists_of_pushes_say_the_same_of_what_holds_them_up(admin_client):

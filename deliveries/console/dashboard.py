@@ -12,7 +12,8 @@ from django.urls import NoReverseMatch, reverse
 from deliveries.console.charts import Bar, Chart, Series, bars
 from deliveries.console.columns import NOTHING, brief
 from deliveries.console.figures import DEFAULT, RANGES, RECENT, Code, Figures, Range, highest, read
-from deliveries.console.present import MOST, Present, is_alive, look
+from deliveries.console.fleet import is_alive
+from deliveries.console.present import MOST, Present, look
 from deliveries.console.troubles import troubles
 from deliveries.console.words import worker_command
 from deliveries.models import Status, Worker
@@ -42,7 +43,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     figures, present = read(chosen, time.time()), look()
     return context | {
         "title": "Dashboard",
-        "troubles": troubles(),
+        "troubles": troubles(present.workers, present.ledger),
         "tiles": tiles(figures, present),
         "ranges": RANGES.values(),
         "chosen": chosen,

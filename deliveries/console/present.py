@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.conf import settings
 from django.db import connection
-from django.db.models import DurationField, ExpressionWrapper, F
-from django.db.models.functions import Now
 
-from deliveries.health import OPEN_DEAD_LETTERS, rabbitmq
+from deliveries import health
+from deliveries.console.fleet import heard_lately, living
+from deliveries.console.troubles import LEDGER, LIMITS, Ledger
+from deliveries.health import OPEN_DEAD_LETTERS
 from deliveries.models import Worker
 
 #: What waits is counted no further: nobody reads the rest, and a backlog may be millions of rows.
@@ -33,7 +32,8 @@ SELECT (SELECT count(*) FROM (SELECT {_WAITING} ORDER BY high_priority, next_att
             UNION ALL
             (SELECT {_SINCE} FROM notifications WHERE worker_id IS NOT NULL ORDER BY worker_id LIMIT {LOOKED_AT})
         ) AS undelivered WHERE ended_at IS NULL),
-       (SELECT created_at FROM notifications ORDER BY created_at DESC LIMIT 1) IS NOT NULL
+       (SELECT created_at FROM notifications ORDER BY created_at DESC LIMIT 1) IS NOT NULL,
+       {", ".join(f"({question})" for question in LEDGER)}
 """  # noqa: S608 - of constants
 
 
@@ -51,25 +51,18 @@ class Present:
     rabbitmq: str
     queued: int | None
     workers: Sequence[Worker]
+    ledger: Ledger
 
     @property
     def alive(self) -> list[Worker]:
-        return [worker for worker in self.workers if is_alive(worker)]
+        return living(self.workers)
 
 
 def look() -> Present:
     """Asks the ledger with two statements, and RabbitMQ at most every five seconds."""
     with connection.cursor() as cursor:
-        cursor.execute(PRESENT)
-        waiting, dead_letters, oldest, is_used = cursor.fetchone() or (0, 0, None, False)
-    told = rabbitmq()
+        cursor.execute(PRESENT, LIMITS)
+        waiting, dead_letters, oldest, is_used, *ledger = cursor.fetchone()
+    told = health.rabbitmq()
     queued = told["queue"]["messages"] if told["status"] == "up" else None
-    silence = ExpressionWrapper(Now() - F("heartbeat_at"), output_field=DurationField())
-    workers = list(Worker.objects.annotate(silence=silence).order_by("silence"))
-    return Present(waiting, dead_letters, oldest, is_used, told["status"], queued, workers)
-
-
-def is_alive(worker: Worker) -> bool:
-    """Whether its heartbeat is younger than the lease, by the database's clock."""
-    silence: timedelta = worker.silence  # type: ignore[attr-defined]
-    return silence < timedelta(seconds=settings.PUSH.delivery_lease)
+    return Present(waiting, dead_letters, oldest, is_used, told["status"], queued, heard_lately(), Ledger(*ledger))

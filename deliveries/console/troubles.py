@@ -1,6 +1,7 @@
 """Faults in progress: one sentence for each, that says what, since when, what it holds up and what happens next.
 
-Everything is asked in three statements, whatever there is to tell; nothing is counted further than a person reads.
+What the ledger says of them is asked together with the rest of the present (`present.look`), and nothing is counted
+further than a person reads.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.db import connection
 from django.urls import reverse
 
 from deliveries import health
 from deliveries.console.columns import brief, clock
-from deliveries.console.fleet import Standing, heard_lately, living, standings
+from deliveries.console.fleet import Standing, living, standings
 from deliveries.console.holdups import HoldUp, counted, held_up, told
 from deliveries.console.words import worker_command
 from deliveries.models import Brake, Worker
@@ -40,7 +40,9 @@ SELECT json_object_agg(code, count) FROM (
     WHERE state = 'open' AND first_seen_at > now() - interval '1 hour' GROUP BY code) AS new
 """
 
+#: The fields of `Ledger`, each a statement, and how far they count.
 LEDGER = (health.READ_ONLY, health.OLDEST_DUE, DUE, NEW_LETTERS, health.REFUSED_REPORTS)
+LIMITS = {"due": MOST_DUE + 1, "letters": MOST_LETTERS + 1}
 
 HELD_ON = (
     "Their tokens are held: tried as usual, and the user service is not told of them. Check the credentials and the "
@@ -71,14 +73,13 @@ class Ledger:
     read_only: bool
     oldest_due: float | None  # seconds
     due: int
-    new_letters: dict[str, int]
+    new_letters: dict[str, int] | None
     refused_reports: int
 
 
-def troubles() -> list[Trouble]:
-    """All faults in progress, what is worst first. Three queries; RabbitMQ is asked once in 5 s."""
-    workers, holdups, ledger = heard_lately(), held_up(), read_ledger()
-    alive = living(workers)
+def troubles(workers: Sequence[Worker], ledger: Ledger) -> list[Trouble]:
+    """All faults in progress, what is worst first. One query, for what is held up; RabbitMQ is asked once in 5 s."""
+    alive, holdups = living(workers), held_up()
     shut_out = {holdup.brake.provider for holdup in holdups if holdup.brake.scope == Brake.Scope.PROCESS}
     found = [
         *_database(ledger),
@@ -90,14 +91,6 @@ def troubles() -> list[Trouble]:
         *_waiting(ledger),
     ]
     return sorted(found, key=lambda trouble: trouble.level)  # "error" comes before "warning"
-
-
-def read_ledger() -> Ledger:
-    with connection.cursor() as cursor:
-        together = ", ".join(f"({question})" for question in LEDGER)
-        cursor.execute(f"SELECT {together}", {"due": MOST_DUE + 1, "letters": MOST_LETTERS + 1})
-        read_only, oldest_due, due, letters, refused = cursor.fetchone()
-    return Ledger(read_only, oldest_due, due, letters or {}, refused)
 
 
 def holding(holdups: list[HoldUp]) -> Iterator[Trouble]:
