@@ -16,6 +16,8 @@ admin.site.unregister(Group)
 class ConsoleUserAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     """People who may log in."""
 
+    filter_horizontal = ()  # a list that the keyboard and screen readers know
+
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -24,3 +26,5 @@ class ConsoleUserAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc]
     """Roles, which are groups: viewer, operator and admin are there from the beginning."""
+
+    filter_horizontal = ()
