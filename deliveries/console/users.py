@@ -77,6 +77,7 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[misc, type-arg]
 
     made, changed, deleted = AuditEntry.Action.USER_MADE, AuditEntry.Action.USER_CHANGED, AuditEntry.Action.USER_DELETED
 
+    filter_horizontal = ()  # a list that the keyboard and screen readers know
     form = ChangedUser
     add_form = NewUser
     change_password_form = AdminPasswordChangeForm
@@ -112,6 +113,7 @@ class RoleAdmin(AuditedAdmin, GroupAdmin):  # type: ignore[misc]
 
     made, changed, deleted = AuditEntry.Action.ROLE_MADE, AuditEntry.Action.ROLE_CHANGED, AuditEntry.Action.ROLE_DELETED
 
+    filter_horizontal = ()
     form = Why
     fieldsets = ((None, {"fields": ("name", "permissions")}), ("Why", {"fields": ("reason",)}))
 
