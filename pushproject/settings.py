@@ -42,6 +42,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+LOGIN_REDIRECT_URL = "admin:index"
+
 ROOT_URLCONF = "pushproject.urls"
 WSGI_APPLICATION = "pushproject.wsgi.application"
 
