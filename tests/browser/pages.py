@@ -77,6 +77,7 @@ PAGES: dict[str, Where] = {
     "dashboard": lambda: reverse("admin:index"),
     "notifications": lists("deliveries_notification"),
     "notifications-of-a-user": lists("deliveries_notification", q="ada"),
+    "notifications-failed": lists("deliveries_notification", status__exact="failed"),
     "notification-sent": one(notification(user_id="multi-bea")),
     "notification-failed": one(notification(user_id="dead-dan")),
     "notification-exhausted": one(notification(error_code="exhausted")),
@@ -90,6 +91,7 @@ PAGES: dict[str, Where] = {
     "redrive-a-reason": cause("redrive"),
     "discard-a-reason": cause("discard"),
     "unmasked": raw(letter),
+    "unmasked-notification": raw(notification(user_id="multi-bea")),
     "dead-tokens": lists("deliveries_deadtoken"),
     "dead-token": one(token),
     "workers": lists("deliveries_worker"),
@@ -112,6 +114,7 @@ PAGES: dict[str, Where] = {
     "redrive": confirms("redrive", letter),
     "discard": confirms("discard", letter),
     "forget": confirms("forget", token),
+    "believe": confirms("believe", token),
     "lift": confirms("lift", brake),
     "revoke": confirms("revoke", ApiKey.objects.first),
 }

@@ -1,11 +1,14 @@
 """Each thing that operators do in the console is done, and is in the audit log with its reason."""
 
+import re
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from deliveries.models import ApiKey, AuditEntry, Brake, DeadLetter, DeadToken
+from deliveries.ledger import samples
+from deliveries.models import ApiKey, AuditEntry, Brake, DeadLetter, DeadToken, Notification
 from tests.browser import pages
 from tests.browser.world import status
 from tests.world import eventually, query
@@ -76,6 +79,14 @@ def test_a_dead_token_is_forgotten(visit, console):
     eventually(lambda: not DeadToken.objects.filter(pk=token.pk).exists())
 
 
+def test_a_dead_token_that_is_held_is_believed(visit, console):
+    token = pages.token()
+    DeadToken.objects.filter(pk=token.pk).update(held_at=timezone.now())
+    page = visit().look(pages.one(lambda: token)())
+    press_and_confirm(page, "Believe")
+    eventually(lambda: DeadToken.objects.get(pk=token.pk).held_at is None)
+
+
 def test_a_brake_is_lifted(visit, console):
     id = console.send("quota-sue")
     brake = eventually(lambda: Brake.objects.filter(notification_id=id).first())
@@ -122,3 +133,34 @@ def test_a_body_is_seen_unmasked_and_the_look_is_written_down(visit, console):
     confirm(page, "Show it")
     expect(page.locator("pre").first).to_have_text(letter.body.decode())
     assert audited("look", str(letter.pk))
+
+
+def test_a_push_is_seen_unmasked_and_the_look_is_written_down(visit, console):
+    sent = pages.delivery(status="sent")()
+    page = visit().look(pages.one(lambda: sent)())
+    assert sent.device_token not in page.content()
+    page.get_by_role("link", name="Unmasked", exact=True).click()
+    confirm(page, "Show it")
+    assert sent.device_token in page.inner_text("#main")
+    assert audited("look", sent.notification_id)
+
+
+def test_what_is_ticked_is_exported_without_a_token(visit, console):
+    sent = pages.delivery(status="sent")()
+    page = visit().look(pages.lists("deliveries_pushdelivery", q=sent.notification_id)())
+    page.get_by_role("row").filter(has_text=sent.notification_id).first.get_by_role("checkbox").check()
+    page.get_by_role("combobox", name="Action").select_option("export")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Run").click()
+    file = download.value.path().read_text()
+    assert sent.notification_id in file
+    assert sent.device_token not in file
+
+
+def test_one_click_removes_the_sample_history(visit, console):
+    samples.seed(timezone.now())
+    page = visit().look(pages.lists("deliveries_notification", q="sample-0001")())
+    expect(page.locator(".badge-sample")).to_be_visible()
+    page.get_by_role("button", name="Remove the sample history").click()
+    expect(page).to_have_url(re.compile("/admin/$"))
+    assert not Notification.objects.filter(source="sample").exists()
