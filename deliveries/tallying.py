@@ -43,9 +43,11 @@ class TallyOffice:
         begun = clock()
         if begun < self._due or not self._alive():
             return
-        self._due = begun + PAUSE
-        await self.go_round(begun + LONGEST_ROUND)
-        self._due = max(self._due, clock() + REST * (clock() - begun))
+        try:
+            await self.go_round(begun + LONGEST_ROUND)
+        finally:
+            # Also after one that was given up: PostgreSQL may have worked on it all the while.
+            self._due = max(begun + PAUSE, clock() + REST * (clock() - begun))
 
     async def go_round(self, end: float) -> None:
         """Counts what is new; what there is to catch up with piece by piece, until that time of the loop's."""

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from deliveries.console.exporting import MOST, cell
+from deliveries.masking import mask
 from deliveries.models import AuditEntry, Notification, PushDelivery, Status
 from tests.console import TOKEN, delivery, listed, notification
 from tests.world import query
@@ -90,6 +91,12 @@ def test_every_export_is_in_the_audit_log(admin_client):
         ("user admin", "export", "notifications", {"rows": ["n-1"]}),
         ("user admin", "export", "push deliveries", {"filters": {"error_code__exact": "X"}}),
     ]
+
+
+def test_a_token_that_somebody_searched_for_is_not_kept_in_the_audit_log(admin_client):
+    token = "t" * 140
+    export(admin_client, PushDelivery, f"?q={token}")
+    assert AuditEntry.objects.get().detail == {"filters": {"q": mask(token)}}
 
 
 def test_who_may_not_look_exports_nothing_and_a_link_exports_nothing(admin_client):

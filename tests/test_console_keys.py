@@ -146,3 +146,13 @@ def test_a_key_is_not_made_by_another_sites_form(admin_user):
     strict.force_login(admin_user)
     assert strict.post(ADD, SHOP).status_code == 403
     assert not ApiKey.objects.exists()
+
+
+def test_who_may_not_operate_makes_no_key_that_may(client):
+    maker = User.objects.create_user("maker", is_staff=True)
+    maker.user_permissions.set(Permission.objects.filter(codename__in=["view_apikey", "add_apikey"]))
+    client.force_login(maker)
+    assert "operate" not in text(client.get(ADD))
+    assert "push_" not in client.post(ADD, SHOP).content.decode()
+    assert not ApiKey.objects.exists()
+    assert shown_key(client.post(ADD, SHOP | {"scopes": ["read"]}))

@@ -1,9 +1,12 @@
 """A pause that an operator makes: nothing is sent, nothing is lost, and only a person ends it."""
 
+import psycopg
 import pytest
 
 from deliveries import operations
-from deliveries.ledger import Settle, TidyBrakes, Wake
+from deliveries.ledger import Resume, Settle, TidyBrakes, Wake
+from deliveries.ledger.change import NOBODY
+from deliveries.ledger.connection import conninfo
 from deliveries.models import AuditEntry, Brake, Status
 from deliveries.operations import Who
 from tests.test_brakes import brake, is_held, many, one, other, pause_is_over, start  # noqa: F401 - two of them are fixtures
@@ -153,3 +156,12 @@ def test_nobody_waits_beyond_its_expiry(one):  # noqa: F811
     assert query(
         "SELECT d.next_attempt_at = n.expires_at FROM push_deliveries d JOIN notifications n USING (notification_id)"
     ) == [(True,)]
+
+
+def test_of_two_that_resume_at_once_one_does():
+    operations.pause("fcm", ADA)
+    with psycopg.connect(conninfo()) as late:
+        late.execute("SELECT now()")
+        assert operations.resume("fcm", ADA).code == "resumed"
+        assert Resume.apply(late.cursor(), [Resume("fcm", ADA)], NOBODY) == [False]
+    assert AuditEntry.objects.filter(action="resume").count() == 1

@@ -1,6 +1,7 @@
 """The tallies say what the rows say, minute by minute, however often, late or by how many workers they are counted."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -279,6 +280,24 @@ def test_several_at_once_count_nothing_twice():
 def test_a_worker_that_is_cut_off_counts_nothing():
     asyncio.run(office(worker(), alive=False).tick())
     assert rows() == []
+
+
+def test_after_a_round_that_was_given_up_it_rests_as_after_any_other(monkeypatch):
+    monkeypatch.setattr("deliveries.tallying.PAUSE", 0.0)
+    monkeypatch.setattr("deliveries.tallying.PATIENCE", 0.5)
+    delivered(["a"])
+    of = office(eldest())
+
+    async def twice() -> float:
+        with pytest.raises(psycopg.OperationalError):
+            await of.tick()
+        begun = time.monotonic()
+        await of.tick()
+        return time.monotonic() - begun
+
+    with psycopg.connect(conninfo()) as other:
+        other.execute("LOCK TABLE notifications IN ACCESS EXCLUSIVE MODE")
+        assert asyncio.run(twice()) < 0.25
 
 
 def test_an_engine_counts_what_it_sends(engine):

@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -45,6 +45,13 @@ class NewKey(forms.Form):
         label="Expires",
         help_text="In UTC. Empty: never.",
     )
+
+    def __init__(self, may_operate: bool, data: QueryDict | None = None) -> None:
+        super().__init__(data, label_suffix="")
+        scopes = self.fields["scopes"]
+        assert isinstance(scopes, forms.MultipleChoiceField)
+        if not may_operate:  # nobody gives what they do not have
+            scopes.choices = [choice for choice in ApiKey.Scope.choices if choice[0] != ApiKey.Scope.OPERATE]
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
@@ -139,7 +146,7 @@ class ApiKeyAdmin(OperableAdmin):
         """
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = NewKey(request.POST or None, label_suffix="")
+        form = NewKey(request.user.has_perm("deliveries.operate"), request.POST or None)
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": "Make an API key", "form": form}
         if form.is_valid():
             context |= _made(form, actor(request))

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Strea
 from django.utils import timezone
 
 from deliveries.console.operating import actor
+from deliveries.masking import conceal
 from deliveries.models import AuditEntry
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def view(table: PushAdmin, request: HttpRequest) -> HttpResponse | StreamingHttp
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     found = table.get_changelist_instance(request).stretches(AT_ONCE, MOST_STRETCHES)
-    return _answer(table, request, found, {"filters": request.GET.dict()})
+    return _answer(table, request, found, {"filters": conceal(request.GET.dict())})
 
 
 def chosen(table: PushAdmin, request: HttpRequest, ticked: QuerySet[Any]) -> StreamingHttpResponse:

@@ -87,7 +87,8 @@ class Resume:
 
     def _lift(self, cursor: Cursor[Any], hand: Hand) -> bool:
         key = pause_key(self.provider)
-        if cursor.execute("SELECT FROM brakes WHERE key = %s AND until > now()", (key,)).fetchone() is None:
+        # By how long it lasts, not by now(): a transaction that began before another's resume would find it on.
+        if cursor.execute("SELECT FROM brakes WHERE key = %s AND until = %s", (key, UNTIL_RESUMED)).fetchone() is None:
             return False
         Lift.apply(cursor, [Lift(key)], hand)
         write_down(cursor, AuditEntry.Action.RESUME, self.by, {self.provider: {}})
