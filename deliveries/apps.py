@@ -9,7 +9,7 @@ class DeliveriesConfig(AppConfig):
     """The application that holds the ledger, its pipeline and its doors."""
 
     name = "deliveries"
-    verbose_name = "Push deliveries"
+    verbose_name = "Push notifications"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

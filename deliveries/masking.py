@@ -35,8 +35,9 @@ TOKEN_LIKE = re.compile(r"[\w:.-]{80,}", re.ASCII)
 
 
 def mask(token: str) -> str:
-    """`abcd…wxyz`; of a short one nothing."""
-    return f"{token[:4]}{HIDDEN}{token[-4:]}" if len(token) >= SHORTEST_WITH_ENDS else HIDDEN
+    """`abcd…wxyz`; of a short one nothing, nor of a browser's subscription, whose ends are those of any JSON."""
+    has_ends = len(token) >= SHORTEST_WITH_ENDS and not token.startswith("{")
+    return f"{token[:4]}{HIDDEN}{token[-4:]}" if has_ends else HIDDEN
 
 
 def token_hash(token: str) -> str:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.urls import reverse
 
 from deliveries.models import ApiKey, AuditEntry
-from tests.console import listed, opened, text
+from tests.console import listed, opened, text, text_of
 from tests.test_roles import made, of
 from tests.world import query
 
@@ -216,3 +216,21 @@ def test_a_key_shows_its_state_and_scopes_as_badges(admin_client):
 def test_no_user_is_there_from_the_beginning(client):
     assert not User.objects.exists()
     assert not client.login(username="admin", password="admin")
+
+
+def test_a_new_user_with_a_role_can_log_in(admin_client, client):
+    new = {"username": "eve", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    admin_client.post(reverse("admin:auth_user_add"), new | {"groups": [role("viewer").pk]})
+    came = client.post(reverse("admin:login"), {"username": "eve", "password": PASSWORD}, follow=True)
+    assert came.status_code == 200
+    assert "Notifications" in text(came)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("/admin/nowhere/", "There is no such page"), ("/admin/auth/user/", "You may not do that")]
+)
+def test_a_dead_end_says_so_and_leads_back(address, said):
+    answer = of("viewer").get(address)
+    assert answer.status_code in (403, 404)
+    assert said in text_of(answer.content.decode())
+    assert f'href="{reverse("admin:index")}"' in answer.content.decode()

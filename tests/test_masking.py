@@ -74,3 +74,7 @@ def test_hostile_text_is_masked_in_no_time(piece):
     begun = time.process_time()
     conceal_text(piece * (64 * 1024 // len(piece)))
     assert time.process_time() - begun < 2
+
+
+def test_of_a_browsers_subscription_nothing_is_shown():
+    assert mask('{"endpoint": "https://push.example/1", "keys": {}}') == "…"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from deliveries.console.badges import BAD, BUSY, GOOD, QUIET, WARNING, Look
+from deliveries.console.badges import BAD, BUSY, GOOD, QUIET, STATUS, WARNING, Look
 from deliveries.console.columns import age, brief, device
 from deliveries.masking import conceal_text
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
@@ -66,7 +66,7 @@ def _stages(notification: Notification) -> Iterator[Step]:
         template = notification.template_id
         yield Step(notification.rendered_at, "Template rendered" if template else "Text taken", template or "", GOOD)
     if notification.ended_at and notification.status in ENDS:
-        look = GOOD if notification.status == Status.SENT else QUIET
+        look = STATUS[Status(notification.status)]
         code = notification.error_code if notification.error_code != notification.status else ""
         yield Step(notification.ended_at, f"Ended: {notification.status}", code, look)
     if notification.reported_at:

@@ -83,7 +83,13 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[misc, type-arg]
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "first_name", "last_name", "is_active", "is_superuser", "last_login")
     fieldsets = (*(UserAdmin.fieldsets or ()), ("Why", {"fields": ("reason",)}))
-    add_fieldsets = (*UserAdmin.add_fieldsets, ("Why", {"fields": ("reason",)}))
+    add_fieldsets = (*UserAdmin.add_fieldsets, ("Role", {"fields": ("groups",)}), ("Why", {"fields": ("reason",)}))
+    readonly_fields = ("last_login", "date_joined")
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if not change:
+            obj.is_staff = True  # without it nobody can log in, whatever their role
+        super().save_model(request, obj, form, change)
 
     def standing(self, row: User) -> dict[str, Any]:
         roles = sorted(row.groups.values_list("name", flat=True))
