@@ -11,6 +11,9 @@ from psycopg.sql import SQL, Literal
 
 from deliveries.ledger.connection import conninfo, spread
 
+#: Seconds for connecting, however long the answer may take: a way that is frozen is not waited for.
+CONNECTING = 5.0
+
 Connection = psycopg.AsyncConnection[Any]
 Answer = TypeVar("Answer")
 
@@ -18,7 +21,7 @@ Answer = TypeVar("Answer")
 def ask(question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
     """Returns the answer, over a connection of its own (3 ms). Raises psycopg.Error; TimeoutError while connecting.
 
-    So many seconds each for connecting and for the question; 2 to connect to each of several servers, where that is
+    So many seconds for the question, and as many, or CONNECTING, for connecting; 2 to connect to each of several servers, where that is
     more. `statement_timeout` alone needs a server that works, and to cancel needs one that answers: psycopg waits
     another 10 s for it.
     """
@@ -27,7 +30,7 @@ def ask(question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> 
 
 async def answer(address: str, question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
     """The same on a loop that is running. What the question changes it has to commit itself."""
-    address, connecting = spread(address, seconds)
+    address, connecting = spread(address, min(seconds, CONNECTING))
     async with asyncio.timeout(connecting):
         connection = await psycopg.AsyncConnection.connect(address)
     end = asyncio.get_running_loop().call_later(seconds, connection.pgconn.finish)
