@@ -21,9 +21,9 @@ Answer = TypeVar("Answer")
 def ask(question: Callable[[Connection], Awaitable[Answer]], seconds: float) -> Answer:
     """Returns the answer, over a connection of its own (3 ms). Raises psycopg.Error; TimeoutError while connecting.
 
-    So many seconds for the question, and as many, or CONNECTING, for connecting; 2 to connect to each of several servers, where that is
-    more. `statement_timeout` alone needs a server that works, and to cancel needs one that answers: psycopg waits
-    another 10 s for it.
+    So many seconds for the question, and as many, or CONNECTING, for connecting; 2 to connect to each of several
+    servers, where that is more. `statement_timeout` alone needs a server that works, and to cancel needs one that
+    answers: psycopg waits another 10 s for it.
     """
     return asyncio.run(answer(conninfo(), question, seconds))
 
