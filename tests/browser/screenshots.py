@@ -1,12 +1,17 @@
 """Pictures of every page, for docs/console/: light and dark, wide and narrow. `make screenshots` takes them."""
 
 from base64 import b64decode
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page
 
+from deliveries.ledger import samples
+from deliveries.ledger.audit import Audited
 from tests.browser.pages import PAGES
+from tests.browser.visitor import Visitor
 from tests.world import ROOT
 
 pytestmark = pytest.mark.browser
@@ -28,11 +33,27 @@ def taken(page: Page) -> bytes:
     return b64decode(page.context.new_cdp_session(page).send("Page.captureScreenshot", asked)["data"])
 
 
+@pytest.fixture
+def a_day() -> Iterator[None]:
+    """Of sample history, as the demo has it."""
+    samples.seed(timezone.now())
+    yield
+    samples.remove(Audited("shell screenshots", ""))
+
+
 @pytest.mark.parametrize("name", ["login", *PAGES])
 def test_a_picture_is_taken(name, visit, broken_world):
+    take(name, "/admin/login/" if name == "login" else PAGES[name](), visit)
+
+
+def test_a_picture_of_a_day_is_taken(visit, broken_world, a_day):
+    take("dashboard-24h", f"{PAGES['dashboard']()}?range=24h", visit)
+
+
+def take(name: str, address: str, visit: Callable[..., Visitor]) -> None:
+    """In each theme and width."""
     for theme in THEMES:
-        visitor = visit(who="" if name == "login" else "root", color_scheme=theme)
-        page = visitor.look("/admin/login/" if name == "login" else PAGES[name]())
+        page = visit(who="" if name == "login" else "root", color_scheme=theme).look(address)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": LEAST})
             height = min(max(page.evaluate("document.documentElement.scrollHeight"), LEAST), MOST)
