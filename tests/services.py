@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pushproject.embedded.cluster import ClusterError
@@ -19,6 +19,8 @@ from tests.postgres import PostgresServer
 from tests.processes import ServiceError, end
 from tests.rabbit import RabbitNode
 
+#: Of the name of a run's directory.
+PREFIX = "push-test-"
 RECORDS = Path(__file__).resolve().parent.parent / "var" / "test-services"
 
 
@@ -33,12 +35,14 @@ def leave(directory: Path) -> None:
 def clear_leftovers() -> None:
     """A record that nobody holds a lock on belongs to a run that was killed."""
     for record in RECORDS.glob("*.run"):
-        with record.open("r+") as file:
+        with suppress(FileNotFoundError), record.open("r+") as file:  # another run may clear up at the same moment
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            leave(Path(file.read().strip()))
+            directory = Path(file.read().strip())
+            if directory.name.startswith(PREFIX):  # and not whatever an empty record would name: where we stand
+                leave(directory)
             record.unlink(missing_ok=True)
 
 
@@ -47,13 +51,15 @@ def run_directory() -> Iterator[Path]:
     """A directory for one run, on record until it is gone."""
     RECORDS.mkdir(parents=True, exist_ok=True)
     clear_leftovers()
-    directory = Path(tempfile.mkdtemp(prefix="push-test-"))
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
     directory.chmod(0o711)  # under root the servers are other users
     record = RECORDS / f"{directory.name}.run"
-    with record.open("w") as file:
+    written = record.with_suffix(".new")  # nobody sees it before it is whole and locked: others begin beside us
+    with written.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(str(directory))
         file.flush()
+        written.rename(record)
         try:
             yield directory
         finally:

@@ -46,6 +46,18 @@ def test_what_a_killed_run_left_is_gone_when_the_next_one_begins(tmp_path):
     assert not (RECORDS / f"{directory.name}.run").exists()
 
 
+def test_a_record_that_names_nothing_yet_costs_nobody_anything(tmp_path):
+    (tmp_path / "kept").touch()
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    empty = RECORDS / "empty.run"
+    empty.touch()
+    variables = os.environ | {"PYTHONPATH": str(BASE_DIR)}
+    done = subprocess.run([*SERVICES, "raise SystemExit(3)"], cwd=tmp_path, env=variables, check=False)
+    assert done.returncode == 3
+    assert (tmp_path / "kept").exists()
+    assert not empty.exists()
+
+
 def test_without_a_command_it_says_how_to_use_it():
     done = subprocess.run(
         [sys.executable, "-m", "tests.services"],
