@@ -42,7 +42,8 @@ class NotReadable(ValueError):
 class Cause:
     """Open dead letters that share a code and a first reason but for its particulars; `key` names it in an address.
 
-    `messages` counts what came twice twice; `kept` were tried in vain, with a `note` why; `cut`: there may be more.
+    `messages` counts what came twice twice; `kept` were tried in vain, with a `note` why; `samples`
+    were made up by the demo; `cut`: there may be more.
     """
 
     code: str
@@ -56,6 +57,7 @@ class Cause:
     queued: int
     kept: int
     note: str
+    samples: int
     cut: bool
 
 

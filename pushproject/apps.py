@@ -1,5 +1,6 @@
 """Django's admin, as the delivery console."""
 
+from django.apps import apps as installed
 from django.contrib.admin import apps
 
 
@@ -8,3 +9,9 @@ class ConsoleConfig(apps.AdminConfig):
 
     default = False  # settings name it
     default_site = "pushproject.site.ConsoleSite"
+
+    def ready(self) -> None:
+        """Calls what the theme writes above Django's own pages as the menu does."""
+        super().ready()
+        installed.get_app_config("auth").verbose_name = "Who may"
+        installed.get_model("auth", "Group")._meta.verbose_name_plural = "roles"  # noqa: SLF001 - public, for all its name

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from deliveries import redriving
+from deliveries import operations, redriving
 from deliveries.console import letter_causes
 from deliveries.models import AuditEntry, DeadLetter
 from deliveries.operations import Who
@@ -108,6 +108,18 @@ def test_the_page_costs_the_same_for_one_letter_and_many(admin_client):
         letters(15, reason)
     redriving.queue_up(redriving.causes()[0], 60, ADA)
     assert queries() == one <= 7
+
+
+def test_the_page_of_a_letter_begins_with_what_to_do_as_long_as_there_is_something(admin_client):
+    [unreadable] = letters(1, "x")
+    page = page_of(admin_client, unreadable)
+    assert "x What to do: Nothing was sent. Have it published anew" in page
+    assert page.index("Redrive") < page.index("What happened")
+    redriving.queue_up(redriving.causes()[0], 60, ADA)
+    assert "What to do: Nothing: it is redriven by itself, in" in page_of(admin_client, unreadable)
+    redriving.stop(ADA)
+    operations.discard([unreadable.pk], ADA)
+    assert "What to do" not in page_of(admin_client, unreadable)
 
 
 def test_a_letter_shows_state_size_and_turn(admin_client):

@@ -59,7 +59,7 @@ def test_it_tells_of_credentials_quota_and_brakes(admin_client, settings):
         "throttled",
         "refused: FCM forbids it.",
         "400 sends a second after a pause (FCM_QUOTA: 24,000 a minute)",
-        "project: climbs to 200 of 400 sends a second; places on its ramp are given away up to 30.0 s after it",
+        "project: then climbs to 200 of 400 sends a second; the last that wait have their turn 30.0 s after it",
         "FCM throttled until",
         "Credentials refused",
     ):

@@ -117,7 +117,7 @@ def test_a_change_of_a_user_is_written_down_with_its_reason():
     entry = AuditEntry.objects.get()
     assert (entry.actor, entry.action, entry.subject) == ("user bob", "user changed", "eve")
     assert entry.reason == "she is on call"
-    assert "Groups" in entry.detail["changed"]
+    assert "Roles" in entry.detail["changed"]
     assert "reason" not in entry.detail["changed"]
     assert entry.detail["roles"] == ["operator"]
     assert not entry.detail["superuser"]
@@ -224,6 +224,24 @@ def test_a_new_user_with_a_role_can_log_in(admin_client, client):
     came = client.post(reverse("admin:login"), {"username": "eve", "password": PASSWORD}, follow=True)
     assert came.status_code == 200
     assert "Notifications" in text(came)
+
+
+def test_a_role_is_made_of_boxes_in_plain_words_without_what_nobody_can_do(admin_client):
+    shown = text(admin_client.get(page(role("viewer"))))
+    assert "View dead letter" in shown
+    assert "Resend, cancel, redrive, discard, and pause sending" in shown
+    assert not re.search(
+        r"Can \w+|(Add|Change|Delete) (notification|push|dead|brake|worker|tally|audit)|log entry", shown
+    )
+    assert "Who may Roles" in text(admin_client.get(reverse("admin:auth_group_changelist")))
+
+
+def test_a_wrong_password_is_told_once(client):
+    answer = client.post(reverse("admin:login"), {"username": "eve", "password": "wrong"})
+    assert "Please enter the correct username and password" in text(answer)
+    assert answer.content.decode().count("errornote") == 1
+    nothing = client.post(reverse("admin:login"), {"username": "eve", "password": ""})
+    assert "see what is marked below" in text(nothing)
 
 
 @pytest.mark.parametrize(

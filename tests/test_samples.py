@@ -1,6 +1,7 @@
 """The sample history of the demo: it looks like a day of work, does no harm to real work, and goes with one click."""
 
 import io
+import re
 import time
 from collections import Counter
 from datetime import timedelta
@@ -166,6 +167,18 @@ def test_lists_and_pages_say_what_is_a_sample(seeded, admin_client):
         assert page.content.decode().count("badge-sample") >= 3
         row = model.objects.first()
         assert "This is sample history of the demo" in page_of(admin_client, row)
+
+
+def test_nothing_is_offered_that_would_be_refused_of_a_sample(seeded, admin_client):
+    for row in (Notification.objects.first(), PushDelivery.objects.first(), DeadLetter.objects.first()):
+        page = page_of(admin_client, row)
+        assert "Unmasked" in page
+        assert not {"Resend", "Cancel", "Redrive", "Discard"} & set(page.split())
+
+
+def test_the_reasons_of_dead_letters_say_how_many_are_samples(seeded, admin_client):
+    shown = text(admin_client.get(reverse("admin:deliveries_deadletter_causes")))
+    assert sum(int(count) for count in re.findall(r"(\d+) sample\b", shown)) == DeadLetter.objects.filter(state="open").count()
 
 
 def test_real_rows_are_not_called_samples(admin_client):

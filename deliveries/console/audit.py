@@ -67,14 +67,18 @@ class AuditEntryAdmin(LedgerAdmin):
     empty_state = "Nothing yet: whatever operators and API keys resend, cancel, redrive, discard or make is kept here."
     search_help_text = "A whole notification id, dead letter's id, user's or key's name; or who did it."
     ordering = ("-at",)
-    list_display = (when_short("at"), "actor", "action_badge", "about", "why")
+    list_display = (when_short("at"), "who", "action_badge", "about", "why")
     list_filter = ("action", ActorFilter, TimeFilter)
     list_filter_submit = True
-    readonly_fields = ("action_badge", "about", "why", "details")
-    fieldsets = ((None, {"fields": (when("at"), "actor", "action_badge", "about", "why", "details")}),)
+    readonly_fields = ("who", "action_badge", "about", "why", "details")
+    fieldsets = ((None, {"fields": (when("at"), "who", "action_badge", "about", "why", "details")}),)
 
     def matching(self, term: str) -> Q:
         return Q(subject=term) | Q(actor__in=_called(term))
+
+    @admin.display(description="actor")
+    def who(self, entry: AuditEntry) -> str:
+        return entry.actor
 
     @admin.display(description="action")
     def action_badge(self, entry: AuditEntry) -> SafeString:

@@ -48,7 +48,7 @@ class BrakeAdmin(OperableAdmin):
     search_help_text = "A provider's name, or the provider's word for the trouble."
     ordering = ("-until",)
     list_display = ("scope_word", "about", "code", "state", "advice_in_words", "met_by", when_short("set_at"))
-    readonly_fields = ("about", "state", "ends", "advice_in_words", "met_by")
+    readonly_fields = ("about", "state", "ends", "advice_in_words", "met_by", "climbs_to", "at_last")
     fieldsets = (
         (
             None,
@@ -61,8 +61,8 @@ class BrakeAdmin(OperableAdmin):
                     "advice_in_words",
                     "state",
                     "met_by",
-                    "pace",
-                    "full_pace",
+                    "climbs_to",
+                    "at_last",
                 )
             },
         ),
@@ -110,6 +110,14 @@ class BrakeAdmin(OperableAdmin):
     @admin.display(description="what to do")
     def advice_in_words(self, brake: Brake) -> str:
         return conceal_text(brake.advice)
+
+    @admin.display(description="pace")
+    def climbs_to(self, brake: Brake) -> str:
+        return f"{brake.pace:,.4g} sends a second, within a minute of its end; a pause on the way halves it"
+
+    @admin.display(description="full pace")
+    def at_last(self, brake: Brake) -> str:
+        return f"{brake.full_pace:,.4g} sends a second"
 
     @admin.display(description="met by")
     def met_by(self, brake: Brake) -> str:

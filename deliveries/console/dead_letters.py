@@ -8,14 +8,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from deliveries import operations
 from deliveries.console.badges import QUIET, Look, badge
 from deliveries.console.base import numbers
-from deliveries.console.columns import NOTHING, long, preformatted, when, when_short, withheld
+from deliveries.console.columns import NOTHING, age, long, preformatted, when, when_short, withheld
 from deliveries.console.letter_causes import CausesAdmin
 from deliveries.console.operating import Chosen, Operation
 from deliveries.console.push_deliveries import UNKNOWN
@@ -32,6 +32,14 @@ READ = 2 * SHOWN
 #: Where the page has the body, or the line instead of it.
 BODY = "shown_body"
 
+
+#: What to do next about an open one.
+ADVICE = {
+    "invalid_message": "Nothing was sent. Have it published anew as it should be, then discard it. Where the fault was "
+    "ours and is mended, redrive it: it is read again as it came.",
+    "exhausted": "When what failed is well again, redrive it: it is sent to the devices that have not got it. Where it "
+    "has lost its point, discard it.",
+}
 
 OPEN = frozenset({DeadLetter.State.OPEN})
 
@@ -102,11 +110,11 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
     )
     list_filter = ("state", CodeFilter)
     also_audited = (AuditEntry.Action.LOOK,)
-    readonly_fields = ("state_badge", "why", "closed_because", "bytes", "shown_body", "withheld_body")
+    readonly_fields = ("kind", "closed_because", "of", "bytes", "shown_body", "withheld_body")
     fieldsets = (
         (
             "What happened",
-            {"fields": ("code", "why", "state_badge", "closed_because", "notification_id", "correlation_id")},
+            {"fields": ("kind", "closed_because", "of", "correlation_id")},
         ),
         (
             "When",
@@ -139,6 +147,19 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
             return fieldsets
         shown = tuple("withheld_body" if field == BODY else field for field in fieldsets[-1][1]["fields"])
         return (*fieldsets[:-1], (fieldsets[-1][0], {"fields": shown}))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """With what it is, why, and what to do next above everything else."""
+        row = context["original"]
+        context |= {
+            "row": f"Dead letter {row.pk}",
+            "badge": self.state_badge(row),
+            "cause": self.why(row),
+            "advice": _advice(row),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def raw(self, row: DeadLetter) -> list[tuple[str, str]]:
         return [("The message", bytes(row.body).decode(errors="replace"))]
@@ -181,6 +202,10 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
     def of(self, letter: DeadLetter) -> str:
         return long(letter.notification_id) if letter.notification_id else NOTHING
 
+    @admin.display(description="code")
+    def kind(self, letter: DeadLetter) -> str:
+        return letter.code
+
     @admin.display(description="size")
     def bytes(self, letter: DeadLetter) -> SafeString:
         return format_html('<span class="nowrap">{} bytes</span>', f"{letter.size:,}")
@@ -200,6 +225,15 @@ class DeadLetterAdmin(CausesAdmin, RawAdmin):
     @admin.display(description=f"body, up to {SHOWN} characters")
     def shown_body(self, letter: DeadLetter) -> str:
         return preformatted(readable(bytes(letter.body))[:SHOWN])
+
+
+def _advice(letter: DeadLetter) -> str:
+    """What to do next about one; nothing where it is closed."""
+    if letter.state != DeadLetter.State.OPEN:
+        return ""
+    if letter.redrive_at is not None:
+        return f"Nothing: it is redriven by itself, {age(letter.redrive_at)}."
+    return ADVICE.get(letter.code, "")
 
 
 def readable(body: bytes) -> str:

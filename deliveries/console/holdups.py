@@ -70,8 +70,8 @@ class HoldUp:
     def pace_words(self) -> str:
         brake = self.brake
         taken = max(brake.taken, brake.taken_urgent)
-        places = f"places on its ramp are given away up to {brief(taken)} after it" if taken else "no place is taken"
-        return f"climbs to {brake.pace:,g} of {brake.full_pace:,g} sends a second; {places}"
+        last = f"; the last that wait have their turn {brief(taken)} after it" if taken else ""
+        return f"then climbs to {brake.pace:,g} of {brake.full_pace:,g} sends a second{last}"
 
     def _throttled(self) -> str:
         ends = clock(self.brake.until)

@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 from deliveries import operations, redriving
 from deliveries.console.columns import NOTHING, age, brief
 from deliveries.console.operating import OperableAdmin, actor
+from deliveries.console.samples import count_badge
 from deliveries.console.words import no_worker
 from deliveries.ledger.audit import LONGEST_REASON
 from deliveries.masking import conceal_text
@@ -158,7 +159,7 @@ class CausesAdmin(OperableAdmin):
             "title": title,
             "opts": self.opts,
             "operation": {"title": verb.capitalize(), "consequence": consequence},
-            "about": cause and f"{cause.code}: {conceal_text(cause.cause)}",
+            "about": cause and f"{cause.code}: {conceal_text(cause.cause).replace('….', '…')}",
             "form": form,
             "address": request.get_full_path(),
             "back": reverse("admin:deliveries_deadletter_causes"),
@@ -182,7 +183,8 @@ def _shown(cause: Cause) -> dict[str, Any]:
     return {
         "code": cause.code,
         "key": cause.key,
-        "words": conceal_text(cause.cause) or NOTHING,
+        "words": conceal_text(cause.cause).replace("….", "…") or NOTHING,
+        "sample": count_badge(cause.samples),
         "letters": f"{cause.letters:,}{'+' if cause.cut else ''}",
         "again": cause.messages > cause.letters and f"{cause.messages - cause.letters:,}",
         "queued": cause.queued and f"{cause.queued:,}",

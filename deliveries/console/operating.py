@@ -194,8 +194,8 @@ class OperableAdmin(LedgerAdmin):
             "address": reverse(f"admin:deliveries_{self.opts.model_name}_{operation.name}"),
             "chosen": chosen,
             "listed": chosen if len(chosen) <= LISTED else [],
-            "unfit": [row for row in chosen if row.status not in operation.offered_in],
-            "unfit_words": unfit_words(sum(row.status not in operation.offered_in for row in chosen), len(chosen)),
+            "has_codes": any(row.code for row in chosen),
+            "unfit": unfit_words(sum(row.status not in operation.offered_in for row in chosen), len(chosen)),
             "unknown": [row for row in chosen if operation.sends and row.unknown],
             "filters": filters,
             "back": self._back(filters, chosen),
@@ -220,7 +220,7 @@ class OperableAdmin(LedgerAdmin):
         return [
             (operation.title, f"{reverse(f'admin:deliveries_{self.opts.model_name}_{operation.name}')}?{query}")
             for operation in self.operations
-            if self.standing(row) in operation.offered_in
+            if self.standing(row) in operation.offered_in and not getattr(row, "is_sample", False)
         ]
 
 

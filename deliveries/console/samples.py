@@ -23,6 +23,11 @@ def sample_badge(row: Model) -> SafeString | str:
     return badge("sample", SAMPLE, "made up by the demo") if getattr(row, "is_sample", False) else ""
 
 
+def count_badge(count: int) -> SafeString | str:
+    """Of several rows in one; nothing where all are real."""
+    return badge(f"{count:,} sample", SAMPLE, "made up by the demo") if count else ""
+
+
 @require_POST
 def remove_samples(request: HttpRequest) -> HttpResponseRedirect:
     """Without asking again: nothing that is real is lost. Raises PermissionDenied."""

@@ -13,7 +13,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from deliveries.console.operating import actor
 from deliveries.ledger.audit import LONGEST_REASON
@@ -43,6 +43,13 @@ class NewUser(Why, UserCreationForm):  # type: ignore[misc]
     """A new user, and why."""
 
 
+class Permissions(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Permissions in plain words, where Django names an app and a model, too."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name).removeprefix("Can ").removeprefix("may ").capitalize()
+
+
 class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
     """What is made, changed and deleted has a line in our audit log, in the place of Django's own."""
 
@@ -53,6 +60,17 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
     def standing(self, row: Any) -> dict[str, Any]:
         """What the audit log keeps of how it stands now."""
         raise NotImplementedError
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        """A box to tick for each role or permission that who asks may give."""
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+        if db_field.related_model is Group:
+            kwargs |= {"queryset": _roles_to_give(request), "label": "Roles", "help_text": ""}
+        else:
+            kwargs |= {"queryset": _permissions_to_give(request), "form_class": Permissions}
+        if db_field.name == "user_permissions":
+            kwargs |= {"label": "Of their own", "help_text": "What they may do beside what their roles allow."}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def log_addition(self, request: HttpRequest, obj: Model, _message: Any) -> None:
         self._write_down(request, self.made, obj, self.standing(obj))
@@ -77,7 +95,7 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[misc, type-arg]
 
     made, changed, deleted = AuditEntry.Action.USER_MADE, AuditEntry.Action.USER_CHANGED, AuditEntry.Action.USER_DELETED
 
-    filter_horizontal = ()  # a list that the keyboard and screen readers know
+    filter_horizontal = ()
     form = ChangedUser
     add_form = NewUser
     change_password_form = AdminPasswordChangeForm
@@ -105,13 +123,6 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[misc, type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_delete_permission(request, obj) and _may_do_all_that(request, obj)
 
-    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
-        if db_field.name == "groups":
-            kwargs["queryset"] = _roles_to_give(request)
-        if db_field.name == "user_permissions":
-            kwargs["queryset"] = _permissions_to_give(request)
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
-
 
 @admin.register(Group)
 class RoleAdmin(AuditedAdmin, GroupAdmin):  # type: ignore[misc]
@@ -121,7 +132,12 @@ class RoleAdmin(AuditedAdmin, GroupAdmin):  # type: ignore[misc]
 
     filter_horizontal = ()
     form = Why
+    list_display = ("role",)
     fieldsets = ((None, {"fields": ("name", "permissions")}), ("Why", {"fields": ("reason",)}))
+
+    @admin.display(description="role", ordering="name")
+    def role(self, group: Group) -> str:
+        return group.name
 
     def standing(self, row: Group) -> dict[str, Any]:
         return {"permissions": sorted(row.permissions.values_list("codename", flat=True)) if row.pk else []}
@@ -134,11 +150,6 @@ class RoleAdmin(AuditedAdmin, GroupAdmin):  # type: ignore[misc]
 
     def _may_all_of(self, request: HttpRequest, role: Group | None) -> bool:
         return role is None or _may_all(request, role.permissions.select_related("content_type"))
-
-    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
-        if db_field.name == "permissions":
-            kwargs["queryset"] = _permissions_to_give(request)
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
 
 def _may_do_all_that(request: HttpRequest, user: User | None) -> bool:
@@ -154,8 +165,10 @@ def _may_all(request: HttpRequest, permissions: Iterable[Permission]) -> bool:
 
 
 def _permissions_to_give(request: HttpRequest) -> QuerySet[Permission]:
-    """Those that who asks has."""
-    every = Permission.objects.select_related("content_type")
+    """Those that who asks has, of those that the console asks for: what is only read, nobody adds or changes."""
+    ours, theirs = Q(content_type__app_label="deliveries"), Q(content_type__model__in=("user", "group"))
+    idle = ours & Q(codename__regex="^(add|change|delete)_") & ~Q(codename__in=("add_apikey", "change_apikey"))
+    every = Permission.objects.filter(ours | theirs).exclude(idle).select_related("content_type")
     if request.user.is_superuser:
         return every
     return every.filter(pk__in=[one.pk for one in every if _may_all(request, [one])])

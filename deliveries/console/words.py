@@ -139,7 +139,9 @@ def told(outcomes: Sequence[Outcome]) -> Iterator[tuple[int, str]]:
 
 
 def unfit_words(unfit: int, chosen: int) -> str:
-    """That the operation does not fit some of the chosen rows."""
+    """That the operation does not fit some of the chosen rows; nothing where it fits all."""
+    if not unfit:
+        return ""
     of_them = "any of them" if unfit == chosen else f"{unfit} of {chosen}"
     return f"Nothing will be done to {of_them}, as they stand now."
 

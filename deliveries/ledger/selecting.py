@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from deliveries.models.samples import MARK
+
 _NARROWING = {
     "ids": "n.notification_id = ANY(%(ids)s::text[])",
     "user": "n.user_id = %(user)s",
@@ -74,14 +76,15 @@ MOST_CAUSES = 200
 
 LETTER_CAUSES = f"""
 WITH seen AS MATERIALIZED (
-    SELECT l.code, {_CAUSE} AS cause, l.id, l.count, l.first_seen_at, l.last_seen_at, l.redrive_at, l.note
+    SELECT l.code, {_CAUSE} AS cause, l.id, l.count, l.first_seen_at, l.last_seen_at, l.redrive_at, l.note,
+           starts_with(l.body_hash, '{MARK}') AS is_sample
     FROM (VALUES ('invalid_message'), ('exhausted')) AS kind (code) CROSS JOIN LATERAL (
         SELECT * FROM dead_letters l WHERE l.state = 'open' AND l.code = kind.code ORDER BY l.id DESC
         LIMIT {COUNTED_LETTERS}) AS l
 )
 SELECT code, cause, md5(cause) AS key, count(*) AS letters, sum(count) AS messages, min(first_seen_at) AS first_seen_at,
        max(last_seen_at) AS last_seen_at, max(id) AS example, count(*) FILTER (WHERE redrive_at IS NOT NULL) AS queued,
-       count(*) FILTER (WHERE note <> '') AS kept, max(note) AS note,
+       count(*) FILTER (WHERE note <> '') AS kept, max(note) AS note, count(*) FILTER (WHERE is_sample) AS samples,
        sum(count(*)) OVER (PARTITION BY code) >= {COUNTED_LETTERS} AS cut
 FROM seen GROUP BY code, cause ORDER BY count(*) DESC, code, cause LIMIT {MOST_CAUSES}
 """

@@ -27,6 +27,12 @@ def picture(name: str, theme: str, width: int) -> Path:
     return PICTURES / f"{name}-{theme}-{width}.webp"
 
 
+def still(page: Page) -> None:
+    """Waits until what sticks to the end of the window has found its place."""
+    page.evaluate("new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))")
+    page.wait_for_timeout(100)
+
+
 def taken(page: Page) -> bytes:
     """As WebP, a third of a PNG's size, which Playwright itself does not offer."""
     asked = {"format": "webp", "quality": 80}
@@ -58,4 +64,5 @@ def take(name: str, address: str, visit: Callable[..., Visitor]) -> None:
             page.set_viewport_size({"width": width, "height": LEAST})
             height = min(max(page.evaluate("document.documentElement.scrollHeight"), LEAST), MOST)
             page.set_viewport_size({"width": width, "height": height})  # so that what sticks to its end does
+            still(page)
             picture(name, theme, width).write_bytes(taken(page))

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.pages import PAGES
 from tests.browser.test_pages import NARROW
 from tests.browser.world import PASSWORD, status
 from tests.world import eventually, query
@@ -83,6 +84,20 @@ def test_without_javascript_the_same_is_possible(window, visit, console):
     log_in(page)
     find_and_resend(page, "nodevice-max", id)
     eventually(lambda: resent(id), what="a resend")
+
+
+def test_by_keyboard_one_step_leads_past_the_menu(visit, console):
+    page = visit().look(PAGES["notifications"]())
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#content') !== null")
+
+
+def test_what_saves_a_role_is_always_in_view(visit, console):
+    page = visit().look(PAGES["role"]())
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_in_viewport()
 
 
 def test_by_keyboard_alone_from_the_login_to_the_resend(visit, console):
