@@ -113,11 +113,11 @@ class BrakeAdmin(OperableAdmin):
 
     @admin.display(description="pace")
     def climbs_to(self, brake: Brake) -> str:
-        return f"{brake.pace:,.4g} sends a second, within a minute of its end; a pause on the way halves it"
+        return f"{brake.pace:,g} sends a second, within a minute of its end; a pause on the way halves it"
 
     @admin.display(description="full pace")
     def at_last(self, brake: Brake) -> str:
-        return f"{brake.full_pace:,.4g} sends a second"
+        return f"{brake.full_pace:,g} sends a second"
 
     @admin.display(description="met by")
     def met_by(self, brake: Brake) -> str:

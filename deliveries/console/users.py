@@ -47,7 +47,8 @@ class Permissions(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
     """Permissions in plain words, where Django names an app and a model, too."""
 
     def label_from_instance(self, obj: Any) -> str:
-        return str(obj.name).removeprefix("Can ").removeprefix("may ").capitalize()
+        words = str(obj.name).removeprefix("Can ").removeprefix("may ").capitalize()
+        return words.replace("group", "role").replace("api key", "API key")
 
 
 class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
