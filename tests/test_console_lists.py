@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -11,12 +12,13 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from deliveries.console.paging import WALKED
 from deliveries.masking import fingerprint
 from deliveries.models import Notification, PushDelivery, Status
-from tests.console import TOKEN, dead_token, delivery, listed, notification, text
+from tests.console import TOKEN, dead_token, delivery, listed, notification, opened, text
 from tests.world import query
 
 BOTH = [Notification, PushDelivery]
@@ -301,3 +303,35 @@ def test_where_a_page_did_not_find_enough_it_says_so_and_leads_on(million, admin
         found += shown(admin_client, PushDelivery, asked)
         asked = link(admin_client, PushDelivery, "Older", asked)
     assert list(dict.fromkeys(found)) == ["n-5", "n-8005", "n-16005", "n-24005"]
+
+
+#: How a list is looked at, and what of it the address asks.
+LOOKS = {"newest": "", "failed": "status__exact=failed", "of one user": "q=u-hot", "deep": DEEP}
+WHOLE = {
+    **{
+        f"dashboard, {span}": lambda span=span: f"{reverse('admin:index')}?range={span}" for span in ("1h", "24h", "7d")
+    },
+    **{
+        f"{model.__name__}, {name}": lambda model=model, asked=asked: listed(model, f"?{asked}")
+        for model in BOTH
+        for name, asked in LOOKS.items()
+    },
+    "a notification": lambda: opened(Notification.objects.get(pk="n-20000")),
+    "a delivery": lambda: opened(PushDelivery.objects.get(notification_id="n-20000")),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_at_any_size_no_page_takes_the_server_long_as_a_whole(million, admin_client, name):
+    """CPU and database, at best: what else the machine does has no say."""
+    address, best = WHOLE[name](), float("inf")
+    for _ in range(10):
+        with CaptureQueriesContext(connection) as seen:
+            begin = time.process_time()
+            page = admin_client.get(address)
+            cpu = time.process_time() - begin
+        assert page.status_code == 200
+        best = min(best, 1000 * (cpu + sum(float(each["time"]) for each in seen.captured_queries)))
+        if best < LIMIT:
+            break
+    assert best < LIMIT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -37,6 +38,7 @@ STATUS = {
 }
 
 
+@lru_cache(maxsize=512)  # a list has a few of them many times
 def badge(text: str, look: Look, title: str = "") -> SafeString:
     """The word, coloured; `title` is shown when somebody points at it."""
     context = {"text": text, "variant": look.variant, "icon": look.icon, "label_title": title}

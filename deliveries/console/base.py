@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, checkbox
 
 from deliveries.console.paging import PAGE, Condition, Pages
 
 LATEST = 100  # rows of a table on another row's page
 LONGEST_NUMBER = 18  # digits that a bigint surely takes
+
+#: What ticks a row, as the theme draws it; its own way, a template for each, took a fifth of a list's time.
+TICK = """<input type="checkbox" name="{}" class="{}" value="{}" aria-label="Select {}">"""
 
 
 def numbers(keys: Sequence[str]) -> list[int]:
@@ -55,6 +61,10 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     sortable_by = ()
     # Our own `matching` is what searches; the name only makes the search box appear.
     search_fields: ClassVar[Any] = ("pk",)
+
+    @admin.display(description=ModelAdmin.action_checkbox.short_description)
+    def action_checkbox(self, row: Model) -> SafeString:
+        return format_html(TICK, ACTION_CHECKBOX_NAME, checkbox.attrs["class"], row.pk, row)
 
     def matching(self, term: str) -> Q:
         """What a search finds."""

@@ -43,7 +43,7 @@ ADVICE = {
     "template_missing": "Create the template in the template service, or mend the producer's template id.",
     "template_refused": "Compare the request's variables, below, with what the template needs.",
     "expired": "If it was to wait longer, give it a later expires_at or a longer ttl.",
-    "exhausted": "The history, below, shows every attempt; there is a dead letter of it too.",
+    "exhausted": "When what failed, below, is well again, resend it, or redrive its dead letter.",
     "crash_loop": "Look at the last log lines of the workers that stopped, and at their memory. Then resend it.",
     "unreadable_request": "Find out who changed its row, and send the notification anew under another id.",
     "cancelled": "Nothing to do. If it is wanted after all, resend it.",
