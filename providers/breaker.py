@@ -152,7 +152,7 @@ class Breaker(CircuitBreakerListener):
             "retry_after": round(self.retry_after, 1),
             "failing_for": round(time.monotonic() - self._failing_since, 1) if self._failing else None,
             "last_error": self._last_error,
-            "p95": self._p95(),
+            "p95": self.p95,
         }
 
     def _note_failure(self, why: str) -> None:
@@ -160,7 +160,8 @@ class Breaker(CircuitBreakerListener):
             self._failing_since = time.monotonic()
         self._last_error = why
 
-    def _p95(self) -> float | None:
+    @property
+    def p95(self) -> float | None:
         """Seconds within which 19 of 20 of the last calls had their answer, or none; None before the first."""
         longest = sorted(self._durations)
         return round(longest[int(0.95 * (len(longest) - 1))], 4) if longest else None

@@ -62,7 +62,8 @@ class Services:
     def health(self) -> dict[str, Any]:
         """`ok` unless most of those that were used lately are in trouble: anybody can subscribe at one of his own.
 
-        The breaker and the credentials tell of the worst only then; `troubles` names a few of them in any case.
+        The breaker and the credentials tell of the worst only then; `troubles` names a few of them in any case, and
+        `p95` is the slowest one's.
         """
         since = time.monotonic() - LATELY
         lately = [service for service in self._known.values() if service.used_at >= since]
@@ -72,9 +73,10 @@ class Services:
         if not ok and (held := [service for service in troubled if service.held > 0]):
             worst = max(held, key=lambda service: service.held).exchange.breaker
         refused = [f"{service.origin}: {service.refusal}" for service in troubled if service.refusal and not ok]
+        durations = [p95 for service in lately if (p95 := service.exchange.breaker.p95) is not None]
         return {
             "ok": ok,
-            "breaker": worst.snapshot(),
+            "breaker": worst.snapshot() | {"p95": max(durations, default=None)},
             "credentials": refused[-1] if refused else "ok",
             "troubles": {service.origin: service.trouble for service in troubled[-TOLD:]},
         }

@@ -150,6 +150,13 @@ def test_who_knows_a_user_finds_the_last_push_its_cause_and_the_button_in_two_cl
     assert re.search(r'href="/admin/deliveries/notification/resend/\?id=n-1"[^>]*>Resend</a>', page.content.decode())
 
 
+def test_a_link_to_what_is_pruned_leads_to_the_list_and_says_so(admin_client):
+    for address in ("notification/n-gone/change/", "worker/0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f/change/"):
+        page = admin_client.get(f"/admin/deliveries/{address}", follow=True)
+        assert page.redirect_chain[0][0] == f"/admin/deliveries/{address.partition('/')[0]}/"
+        assert "or not any more: what ended long ago is pruned." in text(page)
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

@@ -454,6 +454,16 @@ async def test_health_names_who_refuses_our_signature_until_somebody_takes_it() 
         assert (provider.health()["credentials"], provider.health()["ok"]) == ("ok", True)
 
 
+@in_loop
+async def test_health_tells_how_long_the_slowest_push_service_takes() -> None:
+    async with a_provider(ACCEPT) as (provider, there), peer(ACCEPT) as other:
+        assert provider.health()["breaker"]["p95"] is None
+        for url in (there.url, other.url):
+            await provider.send(a_push(url))
+        known = [service.exchange.breaker.p95 for service in provider._services._known.values()]
+        assert provider.health()["breaker"]["p95"] == max(known) > 0
+
+
 # --- many push services --------------------------------------------------------------------------
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, checkbox
@@ -95,6 +97,12 @@ class LedgerAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
             rows = page.context_data["cl"].result_list
             page.context_data["shows_samples"] = any(getattr(row, "is_sample", False) for row in rows)
         return page
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, _opts: object, object_id: str) -> HttpResponse:
+        """To the list, with a word why: links are older than rows."""
+        name = f"{self.opts.verbose_name} {unquote(object_id)}"
+        messages.warning(request, f"There is no {name}, or not any more: what ended long ago is pruned.")
+        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
     def lookup_allowed(self, lookup: str, value: object, request: object = None) -> bool:  # noqa: ARG002
         """Only the filters that are shown: others would let a device token be guessed bit by bit."""

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from deliveries.ledger import samples
 from deliveries.models import ApiKey, AuditEntry, Brake, DeadLetter, DeadToken, Notification
 from tests.browser import pages
-from tests.browser.world import status
+from tests.browser.world import PASSWORD, status
 from tests.world import eventually, query
 
 pytestmark = pytest.mark.browser
@@ -125,6 +125,59 @@ def test_all_letters_of_a_reason_are_redriven_at_a_rate(visit, console):
     page.get_by_label("Letters a minute").fill("600")
     confirm(page, "Redrive")
     expect(page.locator("#main")).to_contain_text("will be redriven, 600 a minute")
+
+
+def test_a_redrive_of_a_reason_is_stopped(visit, console):
+    console.producer.publish(b"not JSON either")
+    letter = eventually(lambda: DeadLetter.objects.filter(body=b"not JSON either", state="open").first())
+    page = visit().look(pages.PAGES["dead-letters-by-reason"]())
+    page.get_by_role("row").filter(has_text="not JSON").get_by_role("link", name="Redrive all").click()
+    page.get_by_label("Letters a minute").fill("1")
+    confirm(page, "Redrive")
+    press_and_confirm(page, "Stop")
+    expect(page.locator("#main")).not_to_contain_text("Redriving:")
+    assert not DeadLetter.objects.filter(redrive_at__isnull=False).exists()
+    assert DeadLetter.objects.get(pk=letter.pk).state == "open"
+    assert audited("stop", "dead letters")
+
+
+def test_all_letters_of_a_reason_are_discarded(visit, console):
+    console.producer.publish(b'["nobody"]')
+    letter = eventually(lambda: DeadLetter.objects.filter(body=b'["nobody"]', state="open").first())
+    page = visit().look(pages.PAGES["dead-letters-by-reason"]())
+    page.get_by_role("row").filter(has_text=letter.reasons[0]).get_by_role("link", name="Discard all").click()
+    confirm(page, "Discard")
+    expect(page.locator("#main")).to_contain_text("discarded.")
+    assert DeadLetter.objects.get(pk=letter.pk).state == "discarded"
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["live", "without JavaScript"])
+def test_a_list_is_narrowed_by_its_filters(scripts, visit, console):
+    sent, failed = pages.notification(status="sent")(), pages.notification(status="failed")()
+    page = visit(java_script_enabled=scripts).page
+    page.goto(pages.PAGES["notifications"]())
+    if scripts:
+        page.get_by_role("button", name="Filters").click()
+    page.get_by_label("By status").select_option("failed")
+    page.get_by_role("button", name="Apply Filters").click()
+    expect(page.get_by_role("link", name=failed.pk, exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=sent.pk, exact=True)).to_have_count(0)
+
+
+def test_who_is_given_a_role_sees_what_it_allows_and_no_more(visit, console):
+    page = visit().look(reverse("admin:auth_user_add"))
+    page.get_by_label("Username").fill("vera")
+    page.locator("#id_password1").fill(PASSWORD)
+    page.locator("#id_password2").fill(PASSWORD)
+    page.get_by_label("viewer", exact=True).check()
+    confirm(page, "Save")
+    assert audited("user made", "vera")
+    page = visit("vera").look(pages.PAGES["notification-failed"]())
+    expect(page.locator("#timeline")).to_contain_text("Ended: failed")
+    expect(page.locator("#main")).to_contain_text("is shown to the roles operator and admin")
+    for button in ("Resend", "Unmasked"):
+        expect(page.get_by_role("link", name=button, exact=True)).to_have_count(0)
+    expect(page.locator("#nav-sidebar")).not_to_contain_text("Roles")
 
 
 def test_a_body_is_seen_unmasked_and_the_look_is_written_down(visit, console):
