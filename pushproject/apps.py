@@ -14,4 +14,5 @@ class ConsoleConfig(apps.AdminConfig):
         """Calls what the theme writes above Django's own pages as the menu does."""
         super().ready()
         installed.get_app_config("auth").verbose_name = "Who may"
-        installed.get_model("auth", "Group")._meta.verbose_name_plural = "roles"  # noqa: SLF001 - public, for all its name
+        options = installed.get_model("auth", "Group")._meta  # noqa: SLF001 - public, for all its name
+        options.verbose_name, options.verbose_name_plural = "role", "roles"

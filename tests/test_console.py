@@ -94,6 +94,7 @@ def test_of_a_dry_run_it_is_said_once_that_nothing_was_sent(admin_client):
 def test_a_topic_is_no_secret(admin_client):
     row = delivery(notification("n-1"), "news", target="topic")
     assert "topic news" in text(admin_client.get(opened(row)))
+    assert not delivery(notification("n-2"), "sample-sale", target="topic").is_sample
 
 
 def test_a_device_is_known_by_mask_and_fingerprint(admin_client):
@@ -124,7 +125,7 @@ def test_a_notifications_page_tells_deliveries_history_and_request(admin_client)
         duration_ms=2.25,
     )
     shown = page_of(admin_client, sent)
-    assert "Accepted by FCM for 1 of 2 devices. Not for the rest: UNREGISTERED." in shown
+    assert "Accepted for 1 of 2 devices. Not for the rest: UNREGISTERED." in shown
     assert "The gateway has been told." in shown
     assert "took 2 ms · HTTP 404 · UNREGISTERED · The app was removed." in shown
     assert '"title": "Hello"' in shown
@@ -160,6 +161,7 @@ def test_an_id_of_any_characters_is_listed_opened_and_escaped(admin_client, name
         (b'{"user_id": 1, "device_token": "short-secret"}', '"user_id": 1'),
         (b'{"user_id": 1, "device_token": "short-secret"', '"user_id": 1'),
         (b"\xff\xfe not text", "not text"),
+        (rb'{"user_id": 1, "title": "half \ud800"}', "half ?"),
         (b"[" * 20_000, "[[[["),
         (b"[" * 900 + b"1" + b"]" * 900, "["),
         (b"", ""),
@@ -295,9 +297,10 @@ def test_while_a_living_worker_holds_dead_tokens_nobody_can_miss_it(admin_client
 def test_a_dead_token_is_found_by_its_fingerprint(admin_client):
     for token in (TOKEN, "another" * 20):
         dead_token(token, user_id=f"user-{token[:7]}")
-    shown = text(admin_client.get(listed(DeadToken), {"q": fingerprint(TOKEN)}))
-    assert f"user-{TOKEN[:7]}" in shown
-    assert "user-another" not in shown
+    for term in (fingerprint(TOKEN), f"#{fingerprint(TOKEN)}"):
+        shown = text(admin_client.get(listed(DeadToken), {"q": term}))
+        assert f"user-{TOKEN[:7]}" in shown
+        assert "user-another" not in shown
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -58,6 +58,12 @@ def test_list_and_page_say_what_is_held_up_why_and_for_how_long(admin_client, en
     )
 
 
+def test_a_brake_leads_to_who_met_it_whatever_its_id(admin_client):
+    met = notification("order_23")
+    assert f'href="{opened(met)}"' in admin_client.get(opened(brake(notification_id=met.pk))).content.decode()
+    assert "order_23" in page_of(admin_client, met)
+
+
 def test_lists_of_pushes_say_what_holds_all_of_them_up_and_nothing_of_one_device(admin_client):
     brake("device", key=token_hash(TOKEN), subject="#12345678")
     for model in (Notification, PushDelivery):

@@ -146,9 +146,10 @@ def test_a_key_is_not_made_by_another_sites_form(admin_user):
     assert not ApiKey.objects.exists()
 
 
-def test_who_may_not_operate_makes_no_key_that_may(client):
+@pytest.mark.parametrize("may", [[], ["operate"], ["force"]])
+def test_who_may_not_operate_and_force_makes_no_key_that_may_both(client, may):
     maker = User.objects.create_user("maker", is_staff=True)
-    maker.user_permissions.set(Permission.objects.filter(codename__in=["view_apikey", "add_apikey"]))
+    maker.user_permissions.set(Permission.objects.filter(codename__in=["view_apikey", "add_apikey", *may]))
     client.force_login(maker)
     assert "operate" not in text(client.get(ADD))
     assert "push_" not in client.post(ADD, SHOP).content.decode()

@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from deliveries import operations, redriving
 from deliveries.console import letter_causes
@@ -116,7 +117,9 @@ def test_the_page_of_a_letter_begins_with_what_to_do_as_long_as_there_is_somethi
     assert "x What to do: Nothing was sent. Have it published anew" in page
     assert page.index("Redrive") < page.index("What happened")
     redriving.queue_up(redriving.causes()[0], 60, ADA)
-    assert "What to do: Nothing: it is redriven by itself, in" in page_of(admin_client, unreadable)
+    assert "What to do: Nothing: it is redriven by itself, its turn comes in" in page_of(admin_client, unreadable)
+    DeadLetter.objects.update(redrive_at=timezone.now())
+    assert "its turn has come. No worker is alive. Start one:" in page_of(admin_client, unreadable)
     redriving.stop(ADA)
     operations.discard([unreadable.pk], ADA)
     assert "What to do" not in page_of(admin_client, unreadable)

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from deliveries.console.paging import WALKED
 from deliveries.masking import fingerprint
-from deliveries.models import Notification, PushDelivery, Status
+from deliveries.models import DeadLetter, Notification, PushDelivery, Status
 from tests.console import TOKEN, dead_token, delivery, listed, notification, opened, text
 from tests.world import query
 
@@ -176,6 +176,14 @@ def test_a_place_that_cannot_be_is_the_beginning(admin_client, place):
     delivery(notification("n-1"))
     for model in BOTH:
         assert shown(admin_client, model, f"?{urlencode({'older': place})}") == ["n-1"]
+
+
+@pytest.mark.parametrize(
+    ("model", "place"),
+    [(PushDelivery, '["2026-11-22 00:00:00+00:00",Infinity]'), (DeadLetter, "[Infinity,1]"), (DeadLetter, "[1e999,1]")],
+)
+def test_a_number_beyond_all_numbers_is_no_place(admin_client, model, place):
+    assert admin_client.get(listed(model, f"?{urlencode({'older': place})}")).status_code == 200
 
 
 # At any size

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
 from django.urls import reverse
 
 from deliveries.models import ApiKey, AuditEntry
@@ -106,6 +107,25 @@ def test_a_superuser_gives_whatever_there_is(admin_client):
     eve.refresh_from_db()
     assert eve.is_superuser
     assert eve.user_permissions.get() == permission("delete_user")
+    assert AuditEntry.objects.get().detail["permissions"] == ["delete_user"]
+
+
+def test_a_role_whose_boxes_are_not_offered_is_not_taken_away_unseen():
+    client, eve, odd = of("admin"), person(), Group.objects.create(name="odd")
+    odd.permissions.add(permission("delete_notification"))
+    User.objects.get(username="bob").user_permissions.add(permission("delete_notification"))
+    eve.groups.add(odd)
+    client.post(page(eve), form(eve, groups=[odd.pk]))
+    assert [group.name for group in eve.groups.all()] == ["odd"]
+
+
+def test_who_has_no_role_is_told_so_and_sees_no_figures():
+    person("nobody")
+    client = Client()
+    client.force_login(User.objects.get(username="nobody"))
+    shown = text(client.get(reverse("admin:index")))
+    assert "You have no role yet" in shown
+    assert "Sent per minute" not in shown
 
 
 # Each change has a line

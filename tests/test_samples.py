@@ -178,7 +178,9 @@ def test_nothing_is_offered_that_would_be_refused_of_a_sample(seeded, admin_clie
     for row in (Notification.objects.first(), PushDelivery.objects.first(), DeadLetter.objects.first()):
         page = page_of(admin_client, row)
         assert "Unmasked" in page
-        assert not {"Resend", "Cancel", "Redrive", "Discard"} & set(page.split())
+        assert not {"Resend", "Cancel", "Redrive", "Discard", "Redriven"} & set(page.split())
+        assert "What to do" not in page or isinstance(row, DeadLetter)
+    assert "Made up by the demo and accepted" in page_of(admin_client, Notification.objects.first())
 
 
 def test_the_reasons_of_dead_letters_say_how_many_are_samples(seeded, admin_client):

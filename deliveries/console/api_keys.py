@@ -146,7 +146,8 @@ class ApiKeyAdmin(OperableAdmin):
         """
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = NewKey(request.user.has_perm("deliveries.operate"), request.POST or None)
+        may_operate = request.user.has_perms(["deliveries.operate", "deliveries.force"])  # a key may do both
+        form = NewKey(may_operate, request.POST or None)
         context = self.admin_site.each_context(request) | {"opts": self.opts, "title": "Make an API key", "form": form}
         if form.is_valid():
             context |= _made(form, actor(request))

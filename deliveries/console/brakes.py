@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
@@ -123,7 +124,7 @@ class BrakeAdmin(OperableAdmin):
     def met_by(self, brake: Brake) -> str:
         if not brake.notification_id:
             return NOTHING
-        url = reverse("admin:deliveries_notification_change", args=[brake.notification_id])
+        url = reverse("admin:deliveries_notification_change", args=[quote(brake.notification_id)])
         return format_html('<a href="{}">{}</a>', url, visible(brake.notification_id))
 
 

@@ -102,7 +102,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One of several things that are compared; `address` leads to what it counts, or is empty."""
+    """One of several things that are compared; `address` leads to what it counts."""
 
     name: str
     value: int

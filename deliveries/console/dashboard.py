@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from deliveries.console.charts import Bar, Chart, Series, bars
 from deliveries.console.columns import NOTHING, brief
@@ -39,6 +39,8 @@ class Tile:
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the template of the admin's front page needs beyond what the theme gives it."""
+    if not request.user.has_perm("deliveries.view_tally"):
+        return context | {"title": "Dashboard", "is_closed": True}
     chosen = RANGES.get(request.GET.get("range", ""), DEFAULT)
     figures, present = read(chosen, time.time()), look()
     return context | {
@@ -87,7 +89,7 @@ def _pace(figures: Figures) -> Tile:
 
 def _latency(name: str, seconds: float | None) -> Tile:
     figure = NOTHING if seconds is None else brief(seconds)
-    return Tile(f"Latency {name}", figure, f"from acceptance to FCM's yes, {RECENT} min")
+    return Tile(f"Latency {name}", figure, f"from acceptance to the provider's yes, {RECENT} min")
 
 
 def _depth(present: Present) -> Tile:
@@ -130,7 +132,7 @@ def _throughput(figures: Figures, chosen: Range) -> Chart:
     return Chart(
         "throughput",
         f"Notifications that ended, each {chosen.every}",
-        f"{total:,} in {chosen.title}. FCM accepted pushes to {devices:,} devices.",
+        f"{total:,} in {chosen.title}. Pushes to {devices:,} devices were accepted.",
         charted.times(),
         [Series(str(status.label), status, counts[status]) for status in ENDINGS],
         stacked=True,
@@ -157,11 +159,11 @@ def _latencies(figures: Figures, chosen: Range) -> Chart:
     charted = figures.charted
     series = [Series(name, name, charted.latencies(part)) for name, part in PERCENTILES]
     most = highest(series[-1].values)
-    told = f"p95 at most {brief(most)}." if most else "Nothing was accepted by FCM."
+    told = f"p95 at most {brief(most)}." if most else "No push was accepted."
     return Chart(
         "latency",
         f"Latency, each {chosen.every}",
-        f"{told} From acceptance, or a resend, to FCM's yes.",
+        f"{told} From acceptance, or a resend, to the provider's yes.",
         charted.times(),
         series,
         brief,
@@ -176,9 +178,8 @@ def _percent(value: float) -> str:
 def _bar(code: Code) -> Bar:
     """Leads to the list that has rows with this code."""
     model = "pushdelivery" if code.of_deliveries else "notification"
-    return Bar(
-        code.name, code.count, _address(f"admin:deliveries_{model}_changelist") + f"?error_code__exact={code.name}"
-    )
+    address = reverse(f"admin:deliveries_{model}_changelist", query={"error_code__exact": code.name})
+    return Bar(code.name, code.count, address)
 
 
 def _row(worker: Worker) -> dict[str, Any]:
@@ -188,11 +189,3 @@ def _row(worker: Worker) -> dict[str, Any]:
         "silence": brief(worker.silence.total_seconds()),  # type: ignore[attr-defined]
         "address": reverse("admin:deliveries_worker_change", args=[worker.pk]),
     }
-
-
-def _address(name: str) -> str:
-    """Of a page; empty where there is none."""
-    try:
-        return reverse(name)
-    except NoReverseMatch:
-        return ""

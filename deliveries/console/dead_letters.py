@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -21,6 +22,7 @@ from deliveries.console.operating import Chosen, Operation
 from deliveries.console.push_deliveries import UNKNOWN
 from deliveries.console.raw import RawAdmin
 from deliveries.console.samples import sample_badge
+from deliveries.console.words import no_worker
 from deliveries.masking import conceal, conceal_text
 from deliveries.models import AuditEntry, DeadLetter, PushDelivery
 from deliveries.operations import Outcome, Who
@@ -232,13 +234,16 @@ def _advice(letter: DeadLetter) -> str:
     if letter.state != DeadLetter.State.OPEN:
         return ""
     if letter.redrive_at is not None:
-        return f"Nothing: it is redriven by itself, {age(letter.redrive_at)}."
+        is_due = letter.redrive_at <= timezone.now()
+        turn = "its turn has come" if is_due else f"its turn comes {age(letter.redrive_at)}"
+        return f"Nothing: it is redriven by itself, {turn}. {no_worker()}".strip()
     return ADVICE.get(letter.code, "")
 
 
 def readable(body: bytes) -> str:
     """A body of whatever kind as text, indented if it is JSON, with tokens and secrets masked."""
     try:
-        return json.dumps(conceal(json.loads(body)), indent=2, ensure_ascii=False)
+        document = json.dumps(conceal(json.loads(body)), indent=2, ensure_ascii=False)
+        return document.encode(errors="replace").decode()  # half a sign, which no page can show
     except (ValueError, RecursionError):
         return conceal_text(body[:READ].decode(errors="replace"))

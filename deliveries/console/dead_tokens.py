@@ -101,7 +101,7 @@ class DeadTokenAdmin(OperableAdmin):
     )
 
     def matching(self, term: str) -> Q:
-        return Q(token_hash__startswith=term.lower())
+        return Q(token_hash__startswith=term.lower().removeprefix("#"))
 
     def notices(self) -> list[str]:
         return [trouble.sentence for trouble in pruning(living(heard_lately()))]

@@ -215,7 +215,7 @@ def _read(written: str, table: Options[Any], field: str) -> tuple[Any, Any] | No
         value, pk = json.loads(written)
         column: Any = table.get_field(field)
         read = column.to_python(value), table.pk.to_python(pk)
-    except (ValueError, TypeError, ValidationError, RecursionError):
+    except (ValueError, TypeError, OverflowError, ValidationError, RecursionError):
         return None
     naive = isinstance(read[0], datetime) and read[0].tzinfo is None
     return None if None in read or naive else read

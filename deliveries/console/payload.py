@@ -30,7 +30,7 @@ class Payload:
     text: str = ""
     size: int = 0
     trouble: str = ""
-    most: int = MAX_PAYLOAD
+    most: int = 0
 
 
 def may_read(request: HttpRequest) -> bool:
@@ -41,7 +41,7 @@ def payload(notification: Notification, delivery: PushDelivery, *, raw: bool = F
     """As it is sent to one device, with tokens and secrets masked unless `raw`."""
     if delivery.provider not in _WRITTEN:
         return Payload(trouble=f"Nobody here knows how {delivery.provider} writes it.")
-    encode, measured = _WRITTEN[delivery.provider]
+    encode, measured, most = _WRITTEN[delivery.provider]
     try:
         document = json.loads(encode(_message(notification, delivery)))
     except Rejected as refusal:
@@ -49,7 +49,7 @@ def payload(notification: Notification, delivery: PushDelivery, *, raw: bool = F
     except ValidationError:
         return Payload(trouble="Its request cannot be read any more: somebody has changed its row.")
     shown = document if raw else conceal(document)
-    return Payload(json.dumps(shown, indent=2, ensure_ascii=False), measured(document))
+    return Payload(json.dumps(shown, indent=2, ensure_ascii=False), measured(document), most=most)
 
 
 def _message(notification: Notification, delivery: PushDelivery) -> PushMessage:
@@ -80,8 +80,9 @@ def _json_size(document: dict[str, Any]) -> int:
     return len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-_WRITTEN: dict[str, tuple[Callable[[PushMessage], bytes], Callable[[dict[str, Any]], int]]] = {
-    "fcm": (fcm_message.encode, fcm_message.measured),
-    "fcm_legacy": (fcm_legacy.encode, fcm_legacy.measured),
-    "webpush": (webpush_message.encode, _json_size),
+#: By provider: what writes a message, what measures it, and how many bytes it may have.
+_WRITTEN: dict[str, tuple[Callable[[PushMessage], bytes], Callable[[dict[str, Any]], int], int]] = {
+    "fcm": (fcm_message.encode, fcm_message.measured, MAX_PAYLOAD),
+    "fcm_legacy": (fcm_legacy.encode, fcm_legacy.measured, MAX_PAYLOAD),
+    "webpush": (webpush_message.encode, _json_size, webpush_message.MAX_PAYLOAD),
 }

@@ -79,7 +79,7 @@ class PushAdmin(RawAdmin, HeldUpAdmin):
         context |= {
             "row": row,
             "cause": cause,
-            "advice": advice,
+            "advice": "" if row.is_sample else advice,
             "is_live": notification.status not in ENDS or notification.reported_at is None,
             "links": _links(notification, devices),
             "badge": status_badge(row.status),

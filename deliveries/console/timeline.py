@@ -10,6 +10,7 @@ from deliveries.console.badges import BAD, BUSY, GOOD, QUIET, STATUS, WARNING, L
 from deliveries.console.columns import age, brief, device
 from deliveries.masking import conceal_text
 from deliveries.models import ENDS, AuditEntry, Notification, PushAttempt, PushDelivery, Status
+from deliveries.models.samples import SOURCE
 
 STAGES = {
     "resolve": "User lookup",
@@ -41,6 +42,15 @@ class Step:
         return age(self.at)
 
 
+#: By the source of a notification, how it came.
+CAME = {
+    "queue": "Received from the queue",
+    "api": "Received by the API",
+    "redrive": "Redriven",
+    SOURCE: "Made up by the demo",
+}
+
+
 def steps(
     notification: Notification,
     deliveries: Sequence[PushDelivery],
@@ -58,7 +68,7 @@ def steps(
 
 
 def _stages(notification: Notification) -> Iterator[Step]:
-    came = {"queue": "Received from the queue", "api": "Received by the API"}.get(notification.source, "Redriven")
+    came = CAME.get(notification.source, notification.source)
     yield Step(notification.created_at, f"{came} and accepted", f"for user {notification.user_id}", GOOD)
     if notification.resolved_at:
         yield Step(notification.resolved_at, "User looked up", look=GOOD)

@@ -48,7 +48,7 @@ class Permissions(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
 
     def label_from_instance(self, obj: Any) -> str:
         words = str(obj.name).removeprefix("Can ").removeprefix("may ").capitalize()
-        return words.replace("group", "role").replace("api key", "API key")
+        return words.replace("group", "role").replace("api key", "API key").replace("tally", "dashboard")
 
 
 class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
@@ -61,6 +61,12 @@ class AuditedAdmin(ModelAdmin):  # type: ignore[misc]
     def standing(self, row: Any) -> dict[str, Any]:
         """What the audit log keeps of how it stands now."""
         raise NotImplementedError
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Why, only where something can be changed."""
+        fieldsets = super().get_fieldsets(request, obj)
+        may_change = obj is None or self.has_change_permission(request, obj)
+        return fieldsets if may_change else [part for part in fieldsets if part[0] != "Why"]
 
     def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
         """A box to tick for each role or permission that who asks may give."""
@@ -112,7 +118,9 @@ class ConsoleUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[misc, type-arg]
 
     def standing(self, row: User) -> dict[str, Any]:
         roles = sorted(row.groups.values_list("name", flat=True))
-        return {"roles": roles, "active": row.is_active, "staff": row.is_staff, "superuser": row.is_superuser}
+        own = sorted(row.user_permissions.values_list("codename", flat=True))
+        may = {"roles": roles, "permissions": own, "superuser": row.is_superuser}
+        return may | {"active": row.is_active, "staff": row.is_staff}
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
@@ -179,5 +187,5 @@ def _roles_to_give(request: HttpRequest) -> QuerySet[Group]:
     """Those that allow nothing that who asks may not do."""
     if request.user.is_superuser:
         return Group.objects.all()
-    beyond = Permission.objects.exclude(pk__in=_permissions_to_give(request))
-    return Group.objects.exclude(permissions__in=beyond)
+    every = Permission.objects.select_related("content_type")
+    return Group.objects.exclude(permissions__in=[one for one in every if not _may_all(request, [one])])

@@ -121,7 +121,7 @@ def _sent(notification: Notification) -> str:
     devices = PushDelivery.objects.filter(notification=notification).values_list("status", "error_code")
     others = sorted(code for status, code in devices if status != Status.SENT)
     count = len(devices)
-    accepted = f"Accepted by FCM for {count - len(others)} of {count} {'device' if count == 1 else 'devices'}."
+    accepted = f"Accepted for {count - len(others)} of {count} {'device' if count == 1 else 'devices'}."
     return f"{accepted} Not for the rest: {', '.join(others)}." if others else accepted
 
 

@@ -181,7 +181,7 @@ class PushDelivery(models.Model):
     @property
     def is_sample(self) -> bool:
         """Made up by the demo."""
-        return self.device_token.startswith(samples.MARK)
+        return self.target != "topic" and self.device_token.startswith(samples.MARK)
 
 
 class PushAttempt(models.Model):

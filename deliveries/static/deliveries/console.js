@@ -20,6 +20,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const shown = new Map(); // by id: the HTML that the server gave for what is on the page
   let wait = USUAL, timer = 0, asking = false, answered = new Date();
 
+  // Each answer has a token of its own in its forms, which is no change.
+  const written = (area) => area.outerHTML.replaceAll(/(name="csrfmiddlewaretoken" value=)"[^"]*"/g, "$1");
+
   const areas = () => document.querySelectorAll("[data-live][id]");
 
   const touched = (field) =>
@@ -50,8 +53,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const swap = (page) => areas().forEach((area) => {
     const fresh = page.getElementById(area.id);
-    if (!fresh || fresh.outerHTML === shown.get(area.id) || inUse(area)) return;
-    shown.set(area.id, fresh.outerHTML);
+    if (!fresh || written(fresh) === shown.get(area.id) || inUse(area)) return;
+    shown.set(area.id, written(fresh));
     keepPlace(area, document.importNode(fresh, true));
   });
 
