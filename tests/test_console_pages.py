@@ -180,6 +180,15 @@ def test_a_payload_is_shown_as_it_goes_out_or_why_it_cannot(admin_client, asked,
     assert TOKEN not in shown
 
 
+def test_what_is_sent_again_lives_from_now_on(admin_client):
+    hour = timezone.now() + timedelta(hours=1)
+    sent = delivery(notification("n-1", expires_at=hour), sending_at=timezone.now() - timedelta(hours=2))
+    for status, seconds in (("pending", 3600), ("failed", 10_800)):
+        PushDelivery.objects.update(status=status, title="Hi")
+        [ttl] = re.findall(r'"ttl": "(\d+)s"', page_of(admin_client, sent))
+        assert seconds - 60 < int(ttl) <= seconds
+
+
 def test_a_request_that_somebody_changed_breaks_no_page(admin_client):
     sent = delivery(notification("n-1", request={"nonsense": True}))
     assert "cannot be read any more" in page_of(admin_client, sent)

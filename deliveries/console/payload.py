@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from deliveries.contract import PushRequest
 from deliveries.masking import conceal
-from deliveries.models import Notification, PushDelivery
+from deliveries.models import Notification, PushDelivery, Status
 from deliveries.sending import message_of
 from deliveries.work import Delivery, Work
 from providers import fcm_legacy, fcm_message, webpush_message
@@ -54,7 +54,8 @@ def payload(notification: Notification, delivery: PushDelivery, *, raw: bool = F
 
 def _message(notification: Notification, delivery: PushDelivery) -> PushMessage:
     """Raises pydantic's ValidationError for a request that nobody can read."""
-    sent_at = delivery.sending_at or timezone.now()
+    was_sent = delivery.sending_at if delivery.status != Status.PENDING else None
+    sent_at = was_sent or timezone.now()
     left = (notification.expires_at - sent_at).total_seconds()
     work = Work(
         request=PushRequest.model_validate({"correlation_id": notification.correlation_id} | notification.request),
