@@ -397,6 +397,20 @@ def test_missing_migrations_have_failed(world):
     assert what == f"{len(done)} migrations are missing, the first is deliveries.0001_initial."
 
 
+def test_an_index_that_is_half_built_has_its_remedy_before_the_migration(world):
+    [row] = query("DELETE FROM django_migrations WHERE name = '0010_console_indexes' RETURNING name, applied")
+    valid = "UPDATE pg_index SET indisvalid = %s WHERE indexrelid = 'deliveries_braked'::regclass"
+    query(valid, False)
+    try:
+        level, what, fix = world.trouble()
+    finally:
+        query(valid, True)
+        query("INSERT INTO django_migrations (app, name, applied) VALUES ('deliveries', %s, %s)", *row)
+    assert level == "failed"
+    assert "The index deliveries_braked is half built" in what
+    assert fix == "DROP INDEX CONCURRENTLY deliveries_braked; then python manage.py migrate"
+
+
 def test_tables_of_a_newer_version_are_a_warning(world):
     query("INSERT INTO django_migrations (app, name, applied) VALUES ('deliveries', '9999_later', now())")
     try:

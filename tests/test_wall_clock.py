@@ -24,6 +24,7 @@ OWN_CLOCK = {
     "console/brakes.py",
     "console/columns.py",
     "console/dashboard.py",
+    "console/dead_letters.py",
     "console/exporting.py",
     "console/filters.py",
     "console/holdups.py",

@@ -29,6 +29,11 @@ WHERE to_regclass(name) IS NOT NULL
   AND NOT (has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')
            AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))
 """
+# Of an index that is built beside the work, and whose building was broken off, this is left.
+HALF_BUILT = """
+SELECT i.indexrelid::regclass::text FROM pg_index i
+WHERE NOT i.indisvalid AND i.indrelid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+"""
 PEOPLE = "SELECT count(*) FROM auth_user WHERE is_superuser AND is_active"
 KEYS = "SELECT count(*) FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 
@@ -47,6 +52,7 @@ class Standing:
     missing: list[str]
     unknown: list[str]
     forbidden: list[str]
+    half_built: tuple[str, ...] = ()
     told: dict[str, Any] | None = None
     superusers: int = 0
     keys: int = 0
@@ -75,10 +81,10 @@ async def _standing(connection: Connection) -> Standing:
     missing = sorted(".".join(one) for one in wanted - applied)
     unknown = sorted(".".join(one) for one in applied - wanted if one[0] == "deliveries")
     if missing:
-        return Standing(missing, unknown, [])
+        return Standing(missing, unknown, [], tuple(name for (name,) in await _rows(connection, HALF_BUILT, tables)))
     [[superusers]] = await _rows(connection, PEOPLE)
     [[keys]] = await _rows(connection, KEYS)
-    return Standing(missing, unknown, [], await read_ledger(connection), superusers, keys)
+    return Standing(missing, unknown, [], (), await read_ledger(connection), superusers, keys)
 
 
 async def _rows(connection: Connection, statement: str, *parameters: Any) -> list[Any]:
@@ -97,7 +103,11 @@ def _tables(standing: Standing) -> Iterator[Finding]:
         yield failed("privileges", what, fix)
     elif standing.missing:
         what = f"{len(standing.missing)} migrations are missing, the first is {standing.missing[0]}."
-        yield failed("migrations", what, "python manage.py migrate")
+        fix = "python manage.py migrate"
+        for name in standing.half_built[:1]:
+            what += f" The index {name} is half built: the migration was broken off, if none is going on."
+            fix = f"DROP INDEX CONCURRENTLY {name}; then {fix}"
+        yield failed("migrations", what, fix)
     elif standing.unknown:
         what = f"The tables are newer than this version: it does not know {', '.join(standing.unknown)}."
         yield warning("migrations", what, "Run the version that made them.")
