@@ -45,19 +45,23 @@ def goes_on(scene: Scene) -> None:
     eventually(lambda: scene.accepted() > already + ENOUGH, what="sending that goes on")
 
 
+def each_fetches_one(scene: Scene, before: int, workers: int) -> None:
+    """Waits until every process has fetched a token, and shows that none fetches two, however many sends go on."""
+    eventually(lambda: tokens(scene) >= before + workers, what="a token for each process")
+    goes_on(scene)
+    assert tokens(scene) == before + workers
+
+
 @pytest.mark.fault("credentials rotated")
 def test_a_cold_start_fetches_one_token_for_each_process_and_a_revoked_one_costs_one_more(scene):
     scene.publish(f"n{number}" for number in range(WAITING))
     before = tokens(scene)
     workers = [scene.worker(), scene.worker()]
     with steady_stream(scene):  # one worker alone can be done with what waits before the other is up
-        eventually(lambda: tokens(scene) >= before + len(workers), what="a token for each process")
-        goes_on(scene)
-        assert tokens(scene) == before + len(workers), "however many sends begin at once"
+        each_fetches_one(scene, before, len(workers))
         scene.sandbox.revoke_tokens()
         goes_on(scene)
-        eventually(lambda: tokens(scene) == before + 2 * len(workers), what="one refresh for each process")
-        goes_on(scene)
+        each_fetches_one(scene, before + len(workers), len(workers))
     scene.drained()
     assert tokens(scene) == before + 2 * len(workers)
     assert scene.statuses() == {"sent": len(scene.confirmed)}
@@ -76,10 +80,7 @@ def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
         goes_on(scene)
         before = tokens(scene)
         scene.sandbox.rotate_key()
-        goes_on(scene)
-        eventually(lambda: tokens(scene) >= before + len(workers), what="a new token for each process")
-        goes_on(scene)
-        assert tokens(scene) == before + len(workers), "one new token for each process"
+        each_fetches_one(scene, before, len(workers))
         assert counted("push_attempts", "outcome") == {}, "nobody had to wait"
         whole = key_file.read_bytes()
         key_file.write_bytes(whole[: len(whole) // 2])
@@ -91,10 +92,7 @@ def test_a_new_key_is_read_again_by_itself_and_nothing_fails(scene):
         wait(1)
         before = tokens(scene)
         scene.sandbox.rotate_key()
-        goes_on(scene)
-        eventually(lambda: tokens(scene) >= before + len(workers), what="a token for each process, of the whole file")
-        goes_on(scene)
-        assert tokens(scene) == before + len(workers), "as soon as the file is whole"
+        each_fetches_one(scene, before, len(workers))  # as soon as the file is whole
     scene.drained()  # by itself: nobody waits for the end of a pause
     assert scene.statuses() == {"sent": len(scene.confirmed)}
     assert set(counted("push_attempts", "outcome")) == {"waiting"}
