@@ -103,8 +103,8 @@ def test_what_others_named_is_escaped():
 
 
 def test_the_longest_bar_is_as_wide_as_there_is_room():
-    drawn = bars([Bar("UNREGISTERED", 4000, "/there"), Bar("opted_out", 1000)])
+    drawn = bars([Bar("UNREGISTERED", 4000, "/there"), Bar("opted_out", 1000, "/here")])
     assert re.findall(r'width="([\d.]+)"', drawn) == ["100", "25"]
     assert 'href="/there">UNREGISTERED</a>' in drawn
     assert "4,000" in drawn
-    assert '<span class="long">opted_out</span>' in drawn
+    assert 'href="/here">opted_out</a>' in drawn

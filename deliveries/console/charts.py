@@ -106,7 +106,7 @@ class Bar:
 
     name: str
     value: int
-    address: str = ""
+    address: str
 
 
 def bars(items: Sequence[Bar]) -> SafeString:

@@ -159,7 +159,7 @@ class CausesAdmin(OperableAdmin):
             "title": title,
             "opts": self.opts,
             "operation": {"title": verb.capitalize(), "consequence": consequence},
-            "about": cause and f"{cause.code}: {conceal_text(cause.cause).replace('….', '…')}",
+            "about": cause and f"{cause.code}: {_words(cause)}",
             "form": form,
             "address": request.get_full_path(),
             "back": reverse("admin:deliveries_deadletter_causes"),
@@ -179,11 +179,16 @@ def _tell(request: HttpRequest, done: str, otherwise: str) -> None:
     messages.add_message(request, messages.SUCCESS if done else messages.WARNING, done or otherwise)
 
 
+def _words(cause: Cause) -> str:
+    """Its reason, where what differs is left out; a full stop behind that would be a fourth dot."""
+    return conceal_text(cause.cause).replace("….", "…") or NOTHING
+
+
 def _shown(cause: Cause) -> dict[str, Any]:
     return {
         "code": cause.code,
         "key": cause.key,
-        "words": conceal_text(cause.cause).replace("….", "…") or NOTHING,
+        "words": _words(cause),
         "sample": count_badge(cause.samples),
         "letters": f"{cause.letters:,}{'+' if cause.cut else ''}",
         "again": cause.messages > cause.letters and f"{cause.messages - cause.letters:,}",
